@@ -1,0 +1,1 @@
+"""The configuration: YAML text in, typed structs out, every mistake reported at once."""

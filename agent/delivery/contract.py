@@ -1,0 +1,134 @@
+"""What every output is, and what it is given: ``Output.send(DeliveryBatch) -> Outcome``."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from agent.queue.frame import Frame, inflate
+from agent.record import record_id
+
+
+class DeliveryBatch:
+    """Records of one data stream on their way to one output, in queue order.
+
+    ``frames`` are whole frames as they lie on disk (deflated, each ended by a sync flush): an output whose wire is gzip can send them as they are.
+    When records were picked out of frames (``subset``) or re-made (``of_documents``) ``frames`` is empty and only ``ids`` and
+    ``documents()`` speak. ``attempt`` counts from 1; ``in_doubt`` is True when an earlier attempt had no answer, so some
+    records may have arrived. ``cursor_after`` is the output's cursor as it will be once the whole batch is delivered, as opaque
+    bytes: an output that has transactions stores it in the same one. Only whole batches of an ``ordered`` output have it.
+    """
+
+    __slots__ = (
+        "_bodies", "_documents", "_ids", "attempt", "count", "cursor_after", "frames", "in_doubt", "raw_bytes", "stream",
+    )  # fmt: skip
+
+    def __init__(self, stream: str, frames: Sequence[Frame], bodies: Sequence[bytes]) -> None:
+        self.stream = stream
+        self.frames = frames
+        self.count = sum(frame.count for frame in frames)
+        self.raw_bytes = sum(frame.raw_len for frame in frames)
+        self.attempt = 1
+        self.in_doubt = False
+        self.cursor_after = b""
+        self._bodies = bodies
+        self._ids: list[str] | None = None
+        self._documents: list[bytes] | None = None
+
+    @classmethod
+    def of_documents(cls, stream: str, ids: list[str], documents: list[bytes]) -> "DeliveryBatch":
+        """A batch of single records, each with its id and its document (no action line, no newline)."""
+        batch = cls(stream, (), ())
+        batch._ids, batch._documents = ids, documents
+        batch.count = len(ids)
+        batch.raw_bytes = sum(map(len, documents))
+        return batch
+
+    @property
+    def bodies(self) -> Sequence[bytes]:
+        """The deflated documents of ``frames``, one each: action line and document by turns, every line ended by a newline."""
+        return self._bodies
+
+    def ids(self) -> list[str]:
+        """The record ids, in order."""
+        if self._ids is None:
+            self._ids = [
+                record_id(frame.run, part.batch, part.first + i)
+                for frame in self.frames
+                for part in frame.parts
+                for i in range(part.count)
+            ]
+        return self._ids
+
+    def documents(self) -> list[bytes]:
+        """The documents as JSON text without newline, in order of ``ids()``. Inflated when first asked for."""
+        if self._documents is None:
+            documents: list[bytes] = []
+            for frame, body in zip(self.frames, self._bodies, strict=True):
+                documents += inflate(frame, body).split(b"\n")[1:-1:2]
+            self._documents = documents
+        return self._documents
+
+    def subset(self, indexes: Iterable[int]) -> "DeliveryBatch":
+        """A batch of the records at these indexes, in that order, with this batch's ``attempt`` and ``in_doubt``."""
+        ids, documents = self.ids(), self.documents()
+        chosen = list(indexes)
+        batch = DeliveryBatch.of_documents(self.stream, [ids[i] for i in chosen], [documents[i] for i in chosen])
+        batch.attempt, batch.in_doubt = self.attempt, self.in_doubt
+        return batch
+
+
+class Outcome(msgspec.Struct):
+    """What became of each record of a batch that was answered. A record in neither ``retry`` nor ``rejected`` is delivered.
+
+    ``duplicates`` of the delivered ones were there already; ``failure_store`` went to the server's own failure store. ``rejected`` maps an index to the
+    reason the other end gave; ``retry`` lists indexes to be sent again.
+    """
+
+    duplicates: int = 0
+    failure_store: int = 0
+    retry: list[int] = []
+    rejected: dict[int, str] = {}
+    overloaded: bool = False
+
+
+class Output(Protocol):
+    """Sends batches to one destination. It never sleeps, retries or moves a cursor; the delivery loop does.
+
+    An output is an async context manager: connections live between ``__aenter__`` and ``__aexit__``.
+    """
+
+    id: str
+    ordered: bool
+    """Whether batches must be sent one at a time, in queue order."""
+
+    async def send(self, batch: DeliveryBatch) -> Outcome:
+        """Send once and classify every record. Trouble with the whole batch is a ``SendError``."""
+        ...
+
+    async def check(self) -> list[str]:
+        """Can we reach it, are we allowed, is what it needs in place? One sentence per problem; empty means ready. Writes nothing."""
+        ...
+
+    def rescue(self, record: str, document: bytes, reason: str) -> bytes | None:
+        """The document in a form the destination cannot refuse, or None if there is no such form."""
+        ...
+
+    async def __aenter__(self) -> "Output": ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+
+class Transactional(Protocol):
+    """What an output has beside ``Output`` when it stores its position together with the records, for exactly once.
+
+    It is ``ordered``, takes every batch whole, and has no records to reject.
+    """
+
+    async def load_cursor(self) -> bytes | None:
+        """The ``cursor_after`` of the last batch it stored; None when it has none. Called once, when entered."""
+        ...
+
+    async def make_durable(self) -> None:
+        """Make everything stored so far survive a power cut. Called before the queue forgets it."""
+        ...

@@ -1,0 +1,1 @@
+"""Inputs: where records come from. One module or folder per kind, its config struct beside it."""

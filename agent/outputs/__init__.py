@@ -1,0 +1,1 @@
+"""Outputs: where records go. One module or folder per kind, its config struct beside it."""

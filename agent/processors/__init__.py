@@ -1,0 +1,1 @@
+"""Processors: plain, synchronous functions over batches. They know nothing of inputs, the queue or outputs."""

@@ -1,0 +1,91 @@
+"""The cursor files of a queue folder. Blocking; runs on the queue's reading thread, but for ``own``, ``touch`` and ``take``."""
+
+from pathlib import Path
+
+import msgspec
+
+from agent.queue.cursor import PREFIX, SLOT_BYTES, Cursor, encode_slot
+from agent.queue.disk import Disk
+
+
+class _File(msgspec.Struct, eq=False):
+    generation: int
+    handle: int | None = None
+    dirty: bool = False
+    synced: bool = True
+
+
+class CursorFiles:
+    """Every cursor in the folder, with the file it is written to."""
+
+    def __init__(self, disk: Disk, folder: Path, found: dict[str, tuple[Cursor, int]]) -> None:
+        self.cursors: dict[str, Cursor] = {output: cursor for output, (cursor, _) in found.items()}
+        self._files = {output: _File(generation) for output, (_, generation) in found.items()}
+        self._disk = disk
+        self._folder = folder
+
+    def own(self, output: str, cursor: Cursor) -> None:
+        """This is the output's cursor from now on."""
+        self.cursors[output] = cursor
+        self._files.setdefault(output, _File(0)).dirty = True
+
+    def touch(self, output: str) -> None:
+        """The cursor moved: the next ``write`` writes it."""
+        self._files[output].dirty = True
+
+    def take(self) -> list[tuple[str, bytes]]:
+        """The slots to be written: every cursor that moved, as of now. On the event loop, where cursors change, so that each is whole."""
+        taken = []
+        for output, file in self._files.items():
+            if file.dirty:
+                file.dirty = False
+                file.generation += 1
+                taken.append((output, encode_slot(self.cursors[output], file.generation)))
+        return taken
+
+    def write(self, taken: list[tuple[str, bytes]], *, durable: bool) -> None:
+        """Write what was taken; survives the process, and with ``durable`` the power, also for what was written before.
+        Raises ``OSError``: what was taken counts as moved again."""
+        try:
+            for output, slot in taken:
+                file = self._files[output]
+                if file.handle is None:
+                    file.handle = self._open(output)
+                self._disk.write(file.handle, [slot], (file.generation % 2) * SLOT_BYTES)
+                file.synced = False
+            for file in self._files.values():
+                if durable and not file.synced and file.handle is not None:
+                    self._disk.sync(file.handle)
+                    file.synced = True
+        except OSError:
+            for output, _ in taken:
+                self._files[output].dirty = True
+            raise
+
+    def forget(self, output: str) -> None:
+        """Delete the output's cursor."""
+        file = self._files.pop(output, None)
+        self.cursors.pop(output, None)
+        if file is not None:
+            if file.handle is not None:
+                self._disk.close(file.handle)
+            self._disk.unlink(self._folder / f"{PREFIX}{output}")
+
+    def close(self) -> None:
+        """Close every file."""
+        for file in self._files.values():
+            if file.handle is not None:
+                self._disk.close(file.handle)
+                file.handle = None
+
+    def _open(self, output: str) -> int:
+        path = self._folder / f"{PREFIX}{output}"
+        try:
+            return self._disk.open(path, write=True)
+        except FileNotFoundError:
+            handle = self._disk.create(path)
+            # Real zeros, not a hole: the blocks must be there when the disk is full.
+            self._disk.write(handle, [bytes(2 * SLOT_BYTES)], 0)
+            self._disk.sync(handle)
+            self._disk.sync_folder(self._folder)
+            return handle

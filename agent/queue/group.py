@@ -1,0 +1,96 @@
+"""What one append writes: batches that waited together, as frames in a row."""
+
+import msgspec
+
+from agent.queue import frame as frames
+from agent.queue.frame import Meta, Part
+from agent.record import Counts, Documents, Origin
+
+FRAME_BYTES = 4 * 1024**2
+"""Documents of one data stream are cut into frames of about this many bytes, uncompressed."""
+
+
+class Entry(msgspec.Struct):
+    """What one batch adds to the queue: its documents by data stream, the position behind it, and what it counted."""
+
+    input: str
+    documents: list[Documents]
+    origin: Origin | None
+    counts: Counts
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of the documents, uncompressed; they never take more than this on disk."""
+        return sum(len(d.ndjson) for d in self.documents)
+
+
+class Group(msgspec.Struct):
+    """Frames ready to be written. ``frames`` are buffers whose first is the sync mark of the segment they go to;
+    ``seq`` and ``total`` are the queue's behind the group."""
+
+    frames: list[list[bytes]]
+    base: int
+    seq: int
+    total: int
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(len(buffer) for frame in self.frames for buffer in frame)
+
+    def buffers(self, mark: bytes) -> list[bytes]:
+        """All bytes of the group, for a segment with this mark."""
+        out: list[bytes] = []
+        for _, *rest in self.frames:
+            out.append(mark)
+            out += rest
+        return out
+
+
+def encode_group(run: str, seq: int, total: int, entries: list[Entry], counts: dict[str, Counts]) -> Group:
+    """The entries as a group behind ``seq`` and ``total``. ``counts`` are the cumulative ones with these entries. Deflates: takes its time."""
+    origins = {(e.origin.input, e.origin.source): e.origin for e in entries if e.origin is not None}
+    pieces = _cut(entries) or [[]]
+    base = seq + 1
+    encoded: list[list[bytes]] = []
+    for i, documents in enumerate(pieces):
+        ndjson = b"".join(d.ndjson for d in documents) if len(documents) != 1 else documents[0].ndjson
+        body, raw_crc = frames.deflate(ndjson) if ndjson else (b"", 0)
+        last = i == len(pieces) - 1
+        meta = Meta(
+            run=run,
+            stream=documents[0].stream if documents else "",
+            parts=[Part(d.batch, d.first, d.count) for d in documents],
+            origins=list(origins.values()) if last else [],
+            counts=counts if last else {},
+        )
+        count = sum(d.count for d in documents)
+        seq += 1
+        encoded.append(
+            frames.encode(
+                b"", seq=seq, total=total, count=count, raw_len=len(ndjson), raw_crc=raw_crc,
+                more=not last, meta=meta, body=body,
+            )
+        )  # fmt: skip
+        total += count
+    return Group(encoded, base, seq, total)
+
+
+def _cut(entries: list[Entry]) -> list[list[Documents]]:
+    """The documents of all entries by data stream, in pieces of about ``FRAME_BYTES``."""
+    by_stream: dict[str, list[Documents]] = {}
+    for entry in entries:
+        for documents in entry.documents:
+            by_stream.setdefault(documents.stream, []).append(documents)
+    pieces: list[list[Documents]] = []
+    for documents_list in by_stream.values():
+        size = 0
+        piece: list[Documents] = []
+        for documents in documents_list:
+            if piece and size + len(documents.ndjson) > FRAME_BYTES:
+                pieces.append(piece)
+                piece, size = [], 0
+            piece.append(documents)
+            size += len(documents.ndjson)
+        pieces.append(piece)
+    return pieces

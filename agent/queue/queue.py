@@ -1,0 +1,414 @@
+"""The queue: the only buffer that grows, and the one owner of its folder.
+
+What it promises, and the tests hold it to:
+
+* What ``append`` returned for is in a segment and survives the process; after the next sync it survives the power too.
+* Records and the positions behind them are one write: after any crash an input resumes exactly behind the last record that survived.
+* A frame is shown to outputs only after its sync (``sync: never`` excepted), and only when its group is complete.
+* A segment is deleted only when every cursor is past it, durably; the newest sealed one stays for its positions.
+* Sequence numbers only grow. A new process starts a new segment.
+* Memory does not depend on the backlog: what is held is the batches waiting for the writer and the groups not yet synced.
+
+The write-ahead log (``wal``) does what blocks; here are the policies around it, on the event loop: who waits, what is dropped, when to sync,
+when a segment may go. Three threads: one deflates and writes, one syncs, one reads and moves cursors.
+"""
+
+import asyncio
+import contextlib
+import errno
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from agent.errors import QueueError
+from agent.log import Log
+from agent.queue.config import OnFull, QueueConfig
+from agent.queue.cursor import Cursor
+from agent.queue.cursor_file import CursorFiles
+from agent.queue.disk import Disk, RealDisk
+from agent.queue.group import Entry
+from agent.queue.recovery import Recovered, recover
+from agent.queue.subscription import Subscription
+from agent.queue.wal import Segment, WriteAheadLog
+from agent.record import Counts
+
+GROUP_BYTES = 8 * 1024**2
+"""Batches waiting together are written as one group up to about this many bytes, uncompressed."""
+DISK_RETRY_SECS = 1.0
+LOCK = "lock"
+
+_log = Log("queue")
+T = TypeVar("T")
+
+
+class _Waiting(msgspec.Struct, eq=False):
+    entry: Entry
+    raw_bytes: int
+    done: asyncio.Future[None]
+
+
+class Queue:
+    """See the module. Made by ``open_queue``; attributes are for reading only."""
+
+    def __init__(self, config: QueueConfig, run: str, disk: Disk, recovered: Recovered) -> None:
+        self.disk = disk
+        self.run = run
+        self.folder: Path = config.path
+        self.visible_changed = asyncio.Event()
+        self.subscriptions: dict[str, Subscription] = {}
+        self.trouble: str | None = None
+        """Why nothing can be written at the moment, or None."""
+        self.progress = 0
+        """Grows whenever something is written or finished; the watchdog looks at it."""
+        self._config = config
+        self._wal = WriteAheadLog(
+            disk, config.path, run, recovered,
+            segment_bytes=min(config.segment_bytes, config.max_bytes // 8),
+            show_unsynced=config.sync == "never",
+        )  # fmt: skip
+        self._cursor_files = CursorFiles(disk, config.path, recovered.cursors)
+        self._lost_cursors = set(recovered.unreadable_cursors)
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._unsynced_waiters: list[asyncio.Future[None]] = []
+        self._late: dict[str, Counts] = {}
+        self._write_wanted = asyncio.Event()
+        self._sync_wanted = asyncio.Event()
+        self._tidy_wanted = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closing = False
+        self._writer = ThreadPoolExecutor(1, "queue-write")
+        self._syncer = ThreadPoolExecutor(1, "queue-sync")
+        self._reader = ThreadPoolExecutor(1, "queue-read")
+
+    # What others see.
+
+    @property
+    def total(self) -> int:
+        """Records appended over the queue's whole life."""
+        return self._wal.total
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """The cumulative counts of each input."""
+        return self._wal.counts
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes the segments take on disk."""
+        return self._wal.used_bytes
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether batches wait to be written or synced."""
+        return bool(self._waiting) or self._wal.has_unsynced
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes they may take."""
+        return self._config.max_bytes
+
+    @property
+    def cursors(self) -> dict[str, Cursor]:
+        """The cursor of every output that holds records here, configured or not."""
+        return self._cursor_files.cursors
+
+    def positions(self, input_id: str) -> dict[str, bytes]:
+        """How far the input's sources were read: ``Origin.state`` by source."""
+        return {source: o.state for (owner, source), o in self._wal.origins.items() if owner == input_id}
+
+    def subscribe(self, output: str, *, from_oldest: bool, own_cursor: Cursor | None = None) -> Subscription:
+        """The output's end of the queue. A new output starts at now, or at the oldest record still here. ``own_cursor`` is what
+        the output itself stored in its transactions, and is believed before the queue's own copy."""
+        known = self._cursor_files.cursors.get(output)
+        cursor = own_cursor or known or self._fresh_cursor(from_oldest or output in self._lost_cursors)
+        if own_cursor is not None and known is not None and known.dropped_through > own_cursor.low:
+            cursor.drop_through(known.dropped_through, known.dropped_total, "dropped.queue_full")
+        self._cursor_files.own(output, cursor)
+        subscription = Subscription(self, output, cursor)
+        self.subscriptions[output] = subscription
+        self._tidy_wanted.set()
+        return subscription
+
+    def _fresh_cursor(self, from_oldest: bool) -> Cursor:
+        if from_oldest and self._wal.segments:
+            oldest = self._wal.segments[0]
+            return Cursor(low=oldest.name.base - 1, low_total=oldest.begin_total, start_total=oldest.begin_total)
+        return Cursor(low=self._wal.seq, low_total=self._wal.total, start_total=self._wal.total)
+
+    def extents(self) -> list[Any]:
+        """What readers may read, oldest first."""
+        return self._wal.extents()
+
+    async def on_reader(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a blocking call on the reading thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, function, *args)
+
+    def cursor_moved(self, output: str) -> None:
+        """An output finished something: write its cursor soon, and see what may be deleted."""
+        self.progress += 1
+        self._cursor_files.touch(output)
+        self._tidy_wanted.set()
+
+    # Appending.
+
+    async def append(self, entry: Entry, on_full: OnFull) -> None:
+        """Put a batch into the queue; returns when it is there as far as the sync policy says.
+
+        When the queue is full it waits, drops the oldest segment, or drops the batch (counted as ``queue_full``), as ``on_full`` says. A cancelled
+        append may still be written, together with its position.
+        """
+        raw_bytes = entry.raw_bytes
+        if not await self._admit(raw_bytes, on_full):
+            entry, raw_bytes = _without_records(entry), 0
+            if self.trouble:
+                self._late.setdefault(entry.input, Counts()).add(entry.counts)
+                return
+        waiting = _Waiting(entry, raw_bytes, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._waiting_bytes += raw_bytes
+        self._write_wanted.set()
+        await waiting.done
+
+    async def _admit(self, raw_bytes: int, on_full: OnFull) -> bool:
+        need = min(raw_bytes, self._config.max_bytes // 2)
+        while self.trouble or self.used_bytes + self._waiting_bytes + need > self._config.max_bytes:
+            if on_full == "drop_newest":
+                _log.error("The queue is full: new records are dropped", used_bytes=self.used_bytes)
+                return False
+            if on_full == "drop_oldest" and not self.trouble and await self._drop_oldest():
+                continue
+            _log.warning("The queue is full: inputs wait", used_bytes=self.used_bytes, reason=self.trouble)
+            self._room.clear()
+            self._tidy_wanted.set()
+            await self._room.wait()
+        return True
+
+    async def _write_loop(self) -> None:
+        while not (self._closing and not self._waiting):
+            if not self._waiting:
+                self._write_wanted.clear()
+                await self._write_wanted.wait()
+                continue
+            group = self._next_group()
+            await self._write([waiting.entry for waiting in group])
+            for waiting in group:
+                self._waiting_bytes -= waiting.raw_bytes
+                if self._config.sync == "always":
+                    self._unsynced_waiters.append(waiting.done)
+                else:
+                    _resolve(waiting.done)
+            if self._config.sync == "never":
+                self._show()
+            self._sync_wanted.set()
+
+    def _next_group(self) -> list[_Waiting]:
+        size = n = 0
+        for waiting in self._waiting:
+            size += waiting.raw_bytes
+            if n and size > GROUP_BYTES:
+                break
+            n += 1
+        group, self._waiting = self._waiting[:n], self._waiting[n:]
+        return group
+
+    async def _write(self, entries: list[Entry]) -> None:
+        """Returns when the entries are written, however long the disk is in trouble."""
+        late, self._late = self._late, {}
+        entries += [Entry(name, [], None, counts) for name, counts in late.items()]
+        while True:
+            try:
+                await self._on_writer(self._append_blocking, entries)
+                break
+            except OSError as error:
+                self.trouble = error.strerror or str(error)
+                _log.error("The queue cannot be written; nothing accepted is lost, inputs wait or shed",
+                           path=str(self.folder), error=self.trouble)  # fmt: skip
+                await asyncio.sleep(DISK_RETRY_SECS)
+        if self.trouble:
+            _log.info("The queue can be written again", path=str(self.folder))
+            self.trouble = None
+            self._room.set()
+        self.progress += 1
+
+    def _append_blocking(self, entries: list[Entry]) -> None:
+        if self.disk.free(self.folder) < self._config.min_free:
+            raise OSError(errno.ENOSPC, f"less than min_free ({self._config.min_free} bytes) is free on the disk")
+        self._wal.append(entries)
+
+    async def _on_writer(self, function: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, function, *args)
+
+    # Syncing.
+
+    async def _sync_loop(self) -> None:
+        """Sync at most once an interval, but at once after a pause; with ``always``, whenever something is there."""
+        synced_at = 0.0
+        pause = self._config.sync_interval if self._config.sync == "interval" else 0.0
+        while not self._closing:
+            await self._sync_wanted.wait()
+            await asyncio.sleep(max(0.0, synced_at + pause - time.monotonic()))
+            self._sync_wanted.clear()
+            synced_at = time.monotonic()
+            await self._sync()
+
+    async def _sync(self) -> None:
+        waiters, self._unsynced_waiters = self._unsynced_waiters, []
+        while self._wal.has_unsynced:
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._syncer, self._wal.sync)
+                break
+            except OSError as error:
+                _log.error("A sync of the queue failed; what was not yet durable is written again to a new segment",
+                           path=str(self.folder), error=str(error))  # fmt: skip
+            await self._rewrite()
+        self._show()
+        for waiter in waiters:
+            _resolve(waiter)
+
+    async def _rewrite(self) -> None:
+        while True:
+            try:
+                return await self._on_writer(self._wal.rewrite)
+            except OSError as error:
+                self.trouble = error.strerror or str(error)
+                _log.error("The queue cannot be written; nothing accepted is lost, inputs wait or shed",
+                           path=str(self.folder), error=self.trouble)  # fmt: skip
+                await asyncio.sleep(DISK_RETRY_SECS)
+
+    def _show(self) -> None:
+        changed, self.visible_changed = self.visible_changed, asyncio.Event()
+        changed.set()
+
+    # Cursors and room.
+
+    async def _tidy_loop(self) -> None:
+        """Write cursors that moved, delete segments that every output is through with."""
+        while not self._closing:
+            await self._tidy_wanted.wait()
+            self._tidy_wanted.clear()
+            await self._tidy()
+            await asyncio.sleep(self._config.sync_interval)
+
+    async def _tidy(self) -> None:
+        try:
+            await self._write_cursors(durable=False)
+            await self._trim()
+        except OSError as error:
+            _log.error("A cursor cannot be written; a restart would repeat what was delivered since", error=str(error))
+
+    async def _trim(self) -> None:
+        low = min((cursor.low for cursor in self.cursors.values()), default=0)
+        sealed = [segment for segment in self._wal.segments if self._wal.is_sealed(segment)]
+        if not self._room.is_set() and low >= self._wal.seq:
+            await self._on_writer(self._wal.seal)  # someone waits for room that only the active segment can give
+        finished = [segment for segment in sealed[:-1] if segment.last <= low]
+        if finished:
+            for subscription in self.subscriptions.values():
+                if subscription.before_trim is not None:
+                    await subscription.before_trim()
+            await self._delete(finished)
+
+    async def _delete(self, finished: list[Segment]) -> None:
+        await self._write_cursors(durable=True)
+        for segment in finished:
+            await self._on_writer(self._wal.delete, segment)
+        self._room.set()
+
+    async def _write_cursors(self, *, durable: bool) -> None:
+        await self.on_reader(partial(self._cursor_files.write, self._cursor_files.take(), durable=durable))
+
+    async def _drop_oldest(self) -> bool:
+        """Give up the oldest segment, counted for every output that was not through with it. False when there is none to give."""
+        sealed = [segment for segment in self._wal.segments if self._wal.is_sealed(segment)]
+        if len(sealed) < 2:
+            await self._on_writer(self._wal.seal)
+            await self._sync()
+            sealed = [segment for segment in self._wal.segments if self._wal.is_sealed(segment)]
+        if not sealed:
+            return False
+        oldest = sealed[0]
+        for output, cursor in self.cursors.items():
+            dropped = cursor.drop_through(oldest.last, oldest.end_total, "dropped.queue_full")
+            if dropped:
+                _log.error("The queue is full: the oldest records are dropped", output=output, records=dropped)
+            self._cursor_files.touch(output)
+        await self._delete([oldest])
+        return True
+
+    def forget(self, output: str) -> None:
+        """Stop holding records back for an output that is not configured any more."""
+        self._cursor_files.forget(output)
+        self._tidy_wanted.set()
+
+    # Life.
+
+    def _close(self) -> None:
+        """Let the loops end once what is waiting is written."""
+        self._closing = True
+        for wanted in (self._write_wanted, self._sync_wanted, self._tidy_wanted):
+            wanted.set()
+
+    def _release(self) -> None:
+        for thread in (self._writer, self._syncer, self._reader):
+            thread.shutdown(wait=True)
+        for subscription in self.subscriptions.values():
+            subscription.close()
+        self._cursor_files.close()
+        self._wal.close()
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _without_records(entry: Entry) -> Entry:
+    counts = Counts(entry.counts.accepted, entry.counts.bytes, dict(entry.counts.dropped), entry.counts.noted)
+    counts.dropped["queue_full"] = counts.dropped.get("queue_full", 0) + entry.counts.kept
+    return Entry(entry.input, [], entry.origin, counts)
+
+
+@contextlib.asynccontextmanager
+async def open_queue(config: QueueConfig, run: str, disk: Disk | None = None) -> AsyncIterator[Queue]:
+    """Take the folder, recover what it holds, and run the queue until the block ends; then what was accepted is written and synced.
+
+    Raises ``QueueError`` when the folder cannot be used: another agent holds it, or we may not write there.
+    """
+    disk = disk or RealDisk()
+    try:
+        disk.make_folder(config.path)
+        lock = disk.lock(config.path / LOCK)
+    except BlockingIOError:
+        raise QueueError(
+            f"the queue in {config.path} is in use by another modeltail; give each agent a queue.path of its own"
+        ) from None
+    except OSError as error:
+        raise QueueError(f"the queue folder {config.path} cannot be used: {error.strerror or error}") from error
+    try:
+        recovered = await asyncio.to_thread(recover, disk, config.path)
+        for found in recovered.segments:
+            if found.damage:
+                _log.error("A segment's header is damaged", segment=found.name.text, reason=found.damage)
+        for output in recovered.unreadable_cursors:
+            _log.error("A cursor is not readable: the output starts at the oldest record here", output=output)
+        queue = Queue(config, run, disk, recovered)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(queue._write_loop(), name="queue-write")
+                tasks.create_task(queue._sync_loop(), name="queue-sync")
+                tasks.create_task(queue._tidy_loop(), name="queue-tidy")
+                yield queue
+                queue._close()
+            await queue._sync()
+            await queue._tidy()
+        finally:
+            queue._release()
+    finally:
+        disk.close(lock)

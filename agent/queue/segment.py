@@ -1,0 +1,158 @@
+"""A segment file: a header, then frames.
+
+The name is ``<base>-<mark>.seg``: sixteen hexadecimal digits of the sequence number the first frame has, and the sixteen of the random sync mark.
+The mark is in the name as well as in the header, so that a damaged header does not hide the frames behind it. The header is::
+
+    offset  size  field
+         0     8  magic     b"modeltl\\n"
+         8     2  version   1
+        10     2  zero
+        12     4  length    bytes of the msgpack behind this head
+        16     4  crc       CRC-32 of bytes 8 to 16 and of the msgpack
+        20   ...  Header    msgpack
+
+The header holds a snapshot of everything the frames before it said (positions, counts), so that losing all older segments loses no position.
+
+A sealed segment never changes. A new process never appends to an old segment.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from isal import isal_zlib
+
+from agent.queue import frame as frames
+from agent.queue.disk import Disk
+from agent.queue.frame import Damaged, Frame
+from agent.record import Counts, Origin
+
+MAGIC: Final = b"modeltl\n"
+VERSION: Final = 1
+SUFFIX: Final = ".seg"
+_HEAD: Final = struct.Struct("<8sHHII")
+_SEARCH_BYTES: Final = 1024 * 1024
+
+
+class Header(msgspec.Struct, array_like=True):
+    """What was true when the segment began. ``total`` is the number of records appended to the queue before it."""
+
+    run: str
+    mark: bytes
+    base: int
+    total: int
+    origins: list[Origin]
+    counts: dict[str, Counts]
+
+
+class Name(msgspec.Struct, frozen=True, order=True):
+    """A segment's file name, taken apart. Sorts by age."""
+
+    base: int
+    mark: bytes
+
+    @property
+    def text(self) -> str:
+        """The file name."""
+        return f"{self.base:016x}-{self.mark.hex()}{SUFFIX}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Name | None":
+        """The name taken apart, or None when it is not a segment's."""
+        base, dash, mark = text.removesuffix(SUFFIX).partition("-")
+        if not (text.endswith(SUFFIX) and dash and len(base) == 16 and len(mark) == 16):
+            return None
+        try:
+            return cls(int(base, 16), bytes.fromhex(mark))
+        except ValueError:
+            return None
+
+
+_encode_header = msgspec.msgpack.Encoder().encode
+_decode_header = msgspec.msgpack.Decoder(Header).decode
+
+
+def new_mark() -> bytes:
+    """A sync mark that no other segment has and no document is likely to hold."""
+    return os.urandom(frames.MARK_LEN)
+
+
+def encode_header(header: Header) -> bytes:
+    """The header as it stands at the start of the file."""
+    payload = _encode_header(header)
+    fixed = struct.pack("<HHI", VERSION, 0, len(payload))
+    crc = isal_zlib.crc32(payload, isal_zlib.crc32(fixed))
+    return MAGIC + fixed + crc.to_bytes(4, "little") + payload
+
+
+class UnknownVersion(Damaged):
+    """The segment was written by a newer modeltail."""
+
+
+def read_header(disk: Disk, handle: int) -> tuple[Header, int]:
+    """The header and the offset of the first frame. Raises ``Damaged`` (``UnknownVersion`` when only that is the trouble)."""
+    head = disk.read(handle, _HEAD.size, 0)
+    if len(head) < _HEAD.size or head[:8] != MAGIC:
+        raise Damaged("no segment header")
+    _, version, _, length, crc = _HEAD.unpack(head)
+    if version != VERSION:
+        raise UnknownVersion(f"segment format version {version} is not known here")
+    if length > frames.MAX_META_BYTES:
+        raise Damaged("impossible header length")
+    payload = disk.read(handle, length, _HEAD.size)
+    if len(payload) < length or isal_zlib.crc32(payload, isal_zlib.crc32(head[8:16])) != crc:
+        raise Damaged("header checksum does not hold")
+    try:
+        return _decode_header(payload), _HEAD.size + length
+    except msgspec.DecodeError as error:
+        raise Damaged("header is not readable") from error
+
+
+def read_frame(disk: Disk, handle: int, mark: bytes, offset: int, limit: int) -> tuple[Frame, bytes]:
+    """The frame at ``offset`` and its body, reading no further than ``limit``. Raises ``Damaged``."""
+    head = disk.read(handle, frames.HEAD.size, offset)
+    size = frames.frame_size(head, mark)
+    if offset + size > limit:
+        raise Damaged("cut short")
+    return frames.decode(head + disk.read(handle, size - len(head), offset + len(head)), mark, offset)
+
+
+def find_frame(disk: Disk, handle: int, mark: bytes, offset: int, limit: int) -> int | None:
+    """The offset at or behind ``offset`` where the next readable frame begins, or None before ``limit``."""
+    while offset + frames.HEAD.size <= limit:
+        block = disk.read(handle, min(_SEARCH_BYTES, limit - offset), offset)
+        found = block.find(mark)
+        if found < 0:
+            if len(block) < frames.MARK_LEN or offset + len(block) >= limit:
+                return None
+            offset += len(block) - frames.MARK_LEN + 1
+            continue
+        offset += found
+        try:
+            read_frame(disk, handle, mark, offset, limit)
+        except Damaged:
+            offset += 1
+        else:
+            return offset
+    return None
+
+
+def scan(disk: Disk, handle: int, mark: bytes, offset: int, limit: int) -> Iterator[tuple[Frame, bytes]]:
+    """Every readable frame from ``offset`` on with its body, passing over damage."""
+    at: int | None = offset
+    while at is not None and at < limit:
+        try:
+            frame, body = read_frame(disk, handle, mark, at, limit)
+        except Damaged:
+            at = find_frame(disk, handle, mark, at + 1, limit)
+            continue
+        yield frame, body
+        at = frame.end
+
+
+def path_of(folder: Path, name: Name) -> Path:
+    """Where the segment lies."""
+    return folder / name.text

@@ -1,0 +1,84 @@
+"""One output's end of the queue: frames come out of ``read`` and go away by ``finish``."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from agent.log import Log
+from agent.queue.cursor import Cursor, Range
+from agent.queue.reader import Reader, Stored
+
+if TYPE_CHECKING:
+    from agent.queue.queue import Queue
+
+_log = Log("queue")
+_READ_RETRY_SECS = 1.0
+
+
+class Subscription:
+    """See the module. The cursor belongs to the queue, which writes it, and moves it itself when frames are dropped by policy.
+
+    ``before_trim`` is awaited before segments are deleted: an output that keeps its own cursor makes it durable there.
+    """
+
+    def __init__(self, queue: "Queue", output: str, cursor: Cursor) -> None:
+        self.output = output
+        self.cursor = cursor
+        self.before_trim: Callable[[], Awaitable[None]] | None = None
+        self._queue = queue
+        self._reader = Reader(queue.disk, queue.folder, cursor.low + 1, cursor.low_total)
+
+    async def read(self, max_bytes: int) -> list[Stored]:
+        """The next frames this output has not finished, at least one, about ``max_bytes`` of documents. Waits until there is one."""
+        while True:
+            changed = self._queue.visible_changed
+            stored = await self.read_now(max_bytes)
+            if stored:
+                return stored
+            await changed.wait()
+
+    async def read_now(self, max_bytes: int) -> list[Stored]:
+        """The same, but empty when there is nothing to read at the moment."""
+        while True:
+            cursor = self.cursor
+            try:
+                reading = await self._queue.on_reader(
+                    self._reader.read, self._queue.extents(), cursor.low, cursor.low_total, max_bytes
+                )
+            except OSError as error:
+                _log.error("The queue cannot be read; trying again", output=self.output, error=str(error))
+                await asyncio.sleep(_READ_RETRY_SECS)
+                continue
+            for place in reading.damage:
+                _log.error("Part of the queue is damaged and was passed over", output=self.output, where=place)
+            for gap in reading.gaps:
+                if gap.records:
+                    _log.error("Records are missing from the queue", output=self.output, records=gap.records)
+                self.finish(gap, {"damaged": gap.records})
+            fresh = [stored for stored in reading.stored if not cursor.is_done(stored.frame.seq)]
+            empty = [stored for stored in fresh if not stored.frame.count]
+            for stored in empty:
+                self.finish(Range(stored.frame.seq, stored.frame.seq, 0, stored.frame.total), {})
+            if empty:
+                fresh = [stored for stored in fresh if stored.frame.count]
+            if fresh or not reading.stored:
+                return fresh
+
+    @property
+    def queued(self) -> int:
+        """Records in the queue this output is not through with."""
+        return self.cursor.behind(self._queue.total)
+
+    def finish(self, done: Range, fates: dict[str, int]) -> None:
+        """These frames need no more work. Durable soon; until then a crash repeats them."""
+        self.cursor.finish(done, fates)
+        self._queue.cursor_moved(self.output)
+
+    def note(self, notes: dict[str, int]) -> None:
+        """Count beside the sum."""
+        self.cursor.note(notes)
+        self._queue.cursor_moved(self.output)
+
+    def close(self) -> None:
+        """Release the reader's file."""
+        self._reader.close()

@@ -1,0 +1,217 @@
+"""The write-ahead log: segments, the end they are written at, and what they add up to. Blocking, and free of policy.
+
+``append``, ``rewrite``, ``seal`` and ``delete`` run on the queue's writing thread, ``sync`` on its syncing thread; nothing else changes the state, so there are no
+locks. Everything else only reads it.
+
+A failed write leaves nothing behind (the segment is cut back, or sealed if even that fails) and can be called again. After a failed sync
+nothing written since the last good one can be trusted, whatever a later sync says: ``rewrite`` writes those groups again, same sequence numbers, to a new segment.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from agent.queue import segment as segments
+from agent.queue.disk import Disk
+from agent.queue.group import Entry, Group, encode_group
+from agent.queue.reader import Extent
+from agent.queue.recovery import Recovered
+from agent.queue.segment import Header, Name, path_of
+from agent.record import Counts, Origin
+
+
+class Segment(msgspec.Struct, eq=False):
+    """One segment. ``size`` is how far it is written, ``limit`` how far it is synced and readers may go. ``last`` is the last
+    sequence number written to it; ``begin_total`` and ``end_total`` are the queue's totals before and behind it. ``handle`` is
+    open while there may be something to sync."""
+
+    name: Name
+    size: int
+    limit: int
+    last: int
+    begin_total: int
+    end_total: int
+    handle: int | None = None
+
+
+class WriteAheadLog:
+    """See the module. ``shown`` says whether frames are visible before their sync (``sync: never``)."""
+
+    def __init__(
+        self, disk: Disk, folder: Path, run: str, recovered: Recovered, *, segment_bytes: int, show_unsynced: bool
+    ) -> None:
+        self.segments = _known(recovered)
+        self.seq = recovered.seq
+        self.total = recovered.total
+        self.origins: dict[tuple[str, str], Origin] = recovered.origins
+        self.counts: dict[str, Counts] = recovered.counts
+        self._disk = disk
+        self._folder = folder
+        self._run = run
+        self._segment_bytes = segment_bytes
+        self._show_unsynced = show_unsynced
+        self._active: Segment | None = None
+        self._unsynced: list[tuple[Segment, Group, int]] = []
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes the segments take on disk."""
+        return sum(segment.size for segment in self.segments)
+
+    @property
+    def has_unsynced(self) -> bool:
+        """Whether a sync would make anything durable."""
+        return bool(self._unsynced)
+
+    @property
+    def visible_seq(self) -> int:
+        """The last sequence number readers may see."""
+        return self._unsynced[0][1].base - 1 if self._unsynced and not self._show_unsynced else self.seq
+
+    def extents(self) -> list[Extent]:
+        """What readers may read, oldest first."""
+        return [Extent(s.name, s.limit, self.is_sealed(s)) for s in self.segments]
+
+    def append(self, entries: list[Entry]) -> None:
+        """Write the entries as one group. Raises ``OSError`` with nothing changed."""
+        counts = self._counts_with(entries)
+        group = encode_group(self._run, self.seq, self.total, entries, counts)
+        self._write(group)
+        self.seq, self.total = group.seq, group.total
+        self.counts.update(counts)
+        for entry in entries:
+            origin = entry.origin
+            if origin is None:
+                continue
+            if origin.state:
+                self.origins[origin.input, origin.source] = origin
+            else:
+                self.origins.pop((origin.input, origin.source), None)
+
+    def sync(self) -> None:
+        """Make durable, and visible, what was written when the call began. Raises ``OSError``: then call ``rewrite``."""
+        unsynced = list(self._unsynced)
+        ends: dict[int, tuple[Segment, int]] = {}
+        for segment, _, end in unsynced:
+            ends[id(segment)] = (segment, end)
+        for segment, end in ends.values():
+            assert segment.handle is not None
+            self._disk.sync(segment.handle)
+            segment.limit = max(segment.limit, end)
+        del self._unsynced[: len(unsynced)]
+
+    def rewrite(self) -> None:
+        """After a failed sync: write every group since the last good one again, to a new segment. Raises ``OSError``: then call it again."""
+        self._active = None
+        groups, self._unsynced = self._unsynced, []
+        for segment, _, _ in groups:
+            self._close(segment)
+        if not groups:
+            return
+        try:
+            self._start_segment(groups[0][1].base, self.total)
+            for _, group, _ in groups:
+                self._write(group)
+        except OSError:
+            self._unsynced = groups
+            raise
+
+    def seal(self) -> None:
+        """Close the active segment for writing; the next append starts another."""
+        self._active = None
+
+    def delete(self, segment: Segment) -> None:
+        """Delete a sealed segment. What it held must be finished for every output, durably."""
+        self._close(segment)
+        self._disk.unlink(path_of(self._folder, segment.name))
+        self.segments.remove(segment)
+
+    def is_sealed(self, segment: Segment) -> bool:
+        """Whether nothing more will be written to the segment, and all of it is synced."""
+        return segment is not self._active and (segment.handle is None or segment.limit == segment.size)
+
+    def close(self) -> None:
+        """Close every file."""
+        for segment in self.segments:
+            self._close(segment)
+
+    def _write(self, group: Group) -> None:
+        segment = self._segment_for(group)
+        assert segment.handle is not None
+        try:
+            written = self._disk.write(segment.handle, group.buffers(segment.name.mark), segment.size)
+        except OSError:
+            self._undo(segment)
+            raise
+        segment.size += written
+        segment.last, segment.end_total = group.seq, group.total
+        if self._show_unsynced:
+            segment.limit = segment.size
+        else:
+            self._unsynced.append((segment, group, segment.size))
+
+    def _segment_for(self, group: Group) -> Segment:
+        self._close_finished()
+        active = self._active
+        if active is not None and active.last >= active.name.base and active.size + group.size > self._segment_bytes:
+            active = None
+        return active or self._start_segment(group.base, self.total)
+
+    def _start_segment(self, base: int, total: int) -> Segment:
+        mark = segments.new_mark()
+        name = Name(base, mark)
+        header = Header(self._run, mark, base, total, list(self.origins.values()), self.counts)
+        path = path_of(self._folder, name)
+        handle = self._disk.create(path)
+        try:
+            size = self._disk.write(handle, [segments.encode_header(header)], 0)
+            self._disk.sync(handle)
+            self._disk.sync_folder(self._folder)
+        except OSError:
+            self._disk.close(handle)
+            self._disk.unlink(path)
+            raise
+        segment = Segment(name, size, size, base - 1, total, total, handle)
+        self.segments.append(segment)
+        self.segments.sort(key=lambda s: s.name)
+        self._active = segment
+        return segment
+
+    def _undo(self, segment: Segment) -> None:
+        assert segment.handle is not None
+        try:
+            self._disk.truncate(segment.handle, segment.size)
+        except OSError:
+            self._active = None
+
+    def _close_finished(self) -> None:
+        """Close what needs no more syncs. Only here and on the writing thread, so that no sync meets a closed file."""
+        for segment in self.segments:
+            if segment.handle is not None and segment is not self._active and segment.limit == segment.size:
+                self._close(segment)
+
+    def _close(self, segment: Segment) -> None:
+        if segment.handle is not None:
+            self._disk.close(segment.handle)
+            segment.handle = None
+
+    def _counts_with(self, entries: list[Entry]) -> dict[str, Counts]:
+        """The cumulative counts of the inputs these entries come from, with them."""
+        counts: dict[str, Counts] = {}
+        for entry in entries:
+            if entry.input not in counts:
+                old = self.counts.get(entry.input, Counts())
+                counts[entry.input] = Counts(old.accepted, old.bytes, dict(old.dropped), dict(old.noted))
+            counts[entry.input].add(entry.counts)
+        return counts
+
+
+def _known(recovered: Recovered) -> list[Segment]:
+    """The segments found at start. Where one ends is what the next one says; the newest ends where the queue does."""
+    known: list[Segment] = []
+    last, total = recovered.seq, recovered.total
+    for found in reversed(recovered.segments):
+        begin = found.begin_total if found.begin_total is not None else total
+        known.append(Segment(found.name, found.size, found.size, last, begin, total))
+        last, total = found.name.base - 1, begin
+    return known[::-1]
