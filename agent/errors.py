@@ -1,13 +1,13 @@
-"""The errors that cross a boundary, each because someone reacts to it differently.
+"""The errors that cross a boundary, each because someone reacts to it differently::
 
     ModeltailError
-    ├── ConfigError          the configuration cannot be used; nothing was touched. Exit status 1.
-    ├── QueueError           the queue directory cannot be used at all (locked, not a directory). Exit status 1.
+    ├── ConfigError          the configuration cannot be used; nothing was touched. Exit status 1
+    ├── QueueError           the queue folder cannot be used at all (locked, not a folder). Exit status 1
     └── SendError            a whole batch was not taken by an output
         ├── Retryable        the answer was "not now": send again later
         │   └── NoAnswer     there was no answer: the batch may or may not have arrived
         ├── TooLarge         the answer was "too large": split, then send the parts
-        ├── Paused           the answer was "not you" or "not like this" for any batch: keep everything, say so, try again slowly
+        ├── Paused           the answer was "not you" or "not like this" for any batch: keep everything, say so
         └── Refused          the answer was "never": find the culprit record, or dead-letter the batch
 """
 
@@ -46,11 +46,13 @@ class NoAnswer(Retryable):
 
 
 class TooLarge(SendError):
-    """The batch is larger than the other end takes. Split it; a single record this large needs truncation or a dead letter."""
+    """The batch is larger than the other end takes. Split it; a single record this large needs truncation or a dead
+    letter."""
 
 
 class Paused(SendError):
-    """No batch can be taken until a person acts (401, 403, wrong template). Nothing is lost; it is tried again slowly."""
+    """No batch can be taken until a person acts (401, 403, wrong template). Nothing is lost; it is tried again
+    slowly."""
 
 
 class Refused(SendError):

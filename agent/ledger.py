@@ -1,11 +1,13 @@
 """The ledger: what came in and what became of it, and whether the two agree.
 
-Nothing in it is a difference made to fit. ``accepted`` and ``dropped`` come from the inputs' counts, which ride in the frames; ``appended`` from the
-totals in the frames' heads; the fates from each output's cursor, where they are added up record by record. Three equations must then hold:
+Nothing in it is a difference made to fit. ``accepted`` and ``dropped`` come from the inputs' counts, which ride in the
+frames; ``appended`` from the totals in the frames' heads; the fates from each output's cursor, where they are added up
+record by record. Three equations must then hold:
 
 * what inputs accepted and did not drop is what was appended to the queue,
 * what an output is through with, since it joined, is what its position says,
-* so for each output: accepted = delivered + rescued + dead-lettered + damaged + filtered + dropped + queued (+ what came before it joined).
+* so for each output: accepted = delivered + rescued + dead-lettered + damaged + filtered + dropped + queued (+ what
+  came before it joined).
 """
 
 from collections.abc import Mapping
@@ -30,8 +32,8 @@ class InputLine(msgspec.Struct):
 
 
 class OutputLine(msgspec.Struct):
-    """One output. ``before`` are records appended before it joined; ``fates`` add up to what it is through with; ``balances`` says whether its
-    counts agree with its position."""
+    """One output. ``before`` are records appended before it joined; ``fates`` add up to what it is through with;
+    ``balances`` says whether its counts agree with its position."""
 
     before: int
     fates: dict[str, int]
@@ -52,7 +54,8 @@ class Ledger(msgspec.Struct):
 def make_ledger(counts: Mapping[str, Counts], total: int, cursors: Mapping[str, Cursor]) -> Ledger:
     """The ledger of these counts and cursors, ``total`` records having been appended."""
     inputs = {
-        name: InputLine(c.accepted, c.bytes, dict(c.dropped), dict(c.noted), c.kept) for name, c in sorted(counts.items())
+        name: InputLine(c.accepted, c.bytes, dict(c.dropped), dict(c.noted), c.kept)
+        for name, c in sorted(counts.items())
     }
     outputs = {}
     for name, cursor in sorted(cursors.items()):
@@ -64,6 +67,7 @@ def make_ledger(counts: Mapping[str, Counts], total: int, cursors: Mapping[str, 
 
 
 def read_ledger(queue_folder: Path) -> Ledger:
-    """The ledger of a queue folder, whether an agent is using it or not. Writes nothing. Raises ``OSError`` when there is none."""
+    """The ledger of a queue folder, whether an agent is using it or not. Writes nothing. Raises ``OSError`` when there
+    is none."""
     state = recover(RealDisk(), queue_folder)
     return make_ledger(state.counts, state.total, {name: cursor for name, (cursor, _) in state.cursors.items()})

@@ -15,7 +15,8 @@ Processor = Callable[[Batch], Batch]
 
 
 class Pipeline:
-    """Gives each batch its number within the run, which with the run id makes its record ids. One for the whole process."""
+    """Gives each batch its number within the run, which with the run id makes its record ids. One for the whole
+    process."""
 
     def __init__(self, queue: Queue, run: str) -> None:
         self._queue = queue
@@ -23,7 +24,8 @@ class Pipeline:
         self._numbers = itertools.count(1)
 
     def emit_through(self, processors: Sequence[Processor], on_full: OnFull) -> Emit:
-        """What an input awaits for each batch: it returns when the batch is in the queue as far as the sync policy says."""
+        """What an input awaits for each batch: it returns when the batch is in the queue as far as the sync policy
+        says."""
 
         async def emit(batch: Batch) -> None:
             for process in processors:

@@ -25,8 +25,8 @@ rendered (each document carries about 500 bytes of identity)."""
 class Origin(msgspec.Struct, frozen=True, array_like=True):
     """How far one source of one input has been read.
 
-    It is stored in the frame that holds the records before the position, so both become durable in one write.
-    ``state`` is the input's own versioned msgpack (at most 64 KiB); only that input reads it. Empty means "forget this source".
+    It is stored in the frame that holds the records before the position, so both become durable in one write. ``state``
+    is the input's own versioned msgpack (at most 64 KiB); only that input reads it. Empty means "forget this source".
     """
 
     input: str
@@ -37,8 +37,8 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
 class Counts(msgspec.Struct, array_like=True):
     """What happened to the lines of one input, cumulative or of one batch.
 
-    ``accepted`` counts every line taken from the source, so the records that went on to the queue are
-    ``accepted - sum(dropped.values())``. ``noted`` counts records that were kept but marked (``invalid_utf8``, ``truncated`` …).
+    ``accepted`` counts every line taken from the source, so the records that went on to the queue are ``accepted -
+    sum(dropped.values())``. ``noted`` counts records that were kept but marked (``invalid_utf8``, ``truncated`` …).
     """
 
     accepted: int = 0
@@ -65,9 +65,9 @@ class Batch(msgspec.Struct):
     """Lines read together from one source, and the position behind them.
 
     ``lines`` are without their line end and hold no newline; any other byte may occur. At most ``MAX_BATCH_RECORDS``.
-    ``columns`` has one JSON text per line for what the input knows of each (``log.offset``); ``constants`` one JSON text for
-    what it knows of all (``log.file.path``, ``labels.truncated``). Both are keyed by place. ``counts.accepted`` and ``counts.bytes`` are set by the input
-    and include lines it dropped itself.
+    ``columns`` has one JSON text per line for what the input knows of each (``log.offset``); ``constants`` one JSON
+    text for what it knows of all (``log.file.path``, ``labels.truncated``). Both are keyed by place.
+    ``counts.accepted`` and ``counts.bytes`` are set by the input and include lines it dropped itself.
     """
 
     input: str
@@ -83,9 +83,10 @@ class Batch(msgspec.Struct):
 class Table(msgspec.Struct):
     """Records of a batch that have the same places filled.
 
-    A place is the dotted path of a field in the document (``log.level``, ``ml.model.name``). Behind ``fields.`` and ``labels.`` the rest is one
-    key, dots and all. ``columns[i]`` holds the JSON text of ``places[i]`` for each record; ``constants`` what is the same for all.
-    ``rows`` says which lines of the batch these are (ascending): documents are rendered in that order. ``dataset`` and ``namespace`` name the data stream.
+    A place is the dotted path of a field in the document (``log.level``, ``ml.model.name``). Behind ``fields.`` and
+    ``labels.`` the rest is one key, dots and all. ``columns[i]`` holds the JSON text of ``places[i]`` for each record;
+    ``constants`` what is the same for all. ``rows`` says which lines of the batch these are (ascending): documents are
+    rendered in that order. ``dataset`` and ``namespace`` name the data stream.
     """
 
     places: tuple[str, ...]
@@ -97,7 +98,8 @@ class Table(msgspec.Struct):
 
 
 class Documents(msgspec.Struct):
-    """Rendered records of one data stream: ``count`` pairs of an action line and a document, each line ended by a newline.
+    """Rendered records of one data stream: ``count`` pairs of an action line and a document, each line ended by a
+    newline.
 
     ``first`` is the index of the first record within its batch number; the ids run from there without gaps.
     """
@@ -117,8 +119,9 @@ def stream_name(dataset: str, namespace: str) -> str:
 class RunId:
     """Made at every start of the process: the first part of every record id this process gives.
 
-    28 hexadecimal digits: 48 bits of the time in milliseconds, so that ids sort by time and Elasticsearch's look-up of an id can skip old segments, and
-    64 random bits, so that a restored backup or a cloned volume can never give an id twice.
+    28 hexadecimal digits: 48 bits of the time in milliseconds, so that ids sort by time and Elasticsearch's look-up of
+    an id can skip old segments, and 64 random bits, so that a restored backup or a cloned volume can never give an id
+    twice.
     """
 
     def __init__(self, now_ns: int | None = None, random: bytes | None = None) -> None:

@@ -10,11 +10,15 @@ from agent.errors import Paused, Retryable
 Sleep = Callable[[float], Awaitable[None]]
 
 
-def retrying(config: DeliveryConfig, sleep: Sleep, before_sleep: Callable[[BaseException, float], None]) -> AsyncRetrying:
-    """Attempts without end, over everything that time or a person can mend. ``sleep`` may return early (a stop wants one attempt now).
+def retrying(
+    config: DeliveryConfig, sleep: Sleep, before_sleep: Callable[[BaseException, float], None]
+) -> AsyncRetrying:
+    """Attempts without end, over everything that time or a person can mend. ``sleep`` may return early (a stop wants
+    one attempt now).
 
-    Waits are drawn between nothing and a limit that doubles from ``backoff_initial`` to ``backoff_max``, so that many agents do not come back together; never less than
-    ``Retry-After`` asks for (itself bounded by ten times ``backoff_max``, so that a wrong header cannot stop delivery for a day).
+    Waits are drawn between nothing and a limit that doubles from ``backoff_initial`` to ``backoff_max``, so that many
+    agents do not come back together; never less than ``Retry-After`` asks for (itself bounded by ten times
+    ``backoff_max``, so that a wrong header cannot stop delivery for a day).
     """
     jitter = wait_random_exponential(multiplier=config.backoff_initial, max=config.backoff_max)
 

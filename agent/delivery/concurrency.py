@@ -1,7 +1,7 @@
 """How many requests may be in flight: additive increase, multiplicative decrease.
 
-The limit grows by one for each round of answers while it is used to the full, and halves when the other end says it is overloaded, does not answer, or takes much
-longer than it used to. It never falls below one.
+The limit grows by one for each round of answers while it is used to the full, and halves when the other end says it is
+overloaded, does not answer, or takes much longer than it used to. It never falls below one.
 """
 
 import asyncio

@@ -11,9 +11,15 @@ from agent.config.fields import Duration, Size
 class DeliveryConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How one output is fed. A batch is sent when the first of its three limits is reached."""
 
-    batch_bytes: Annotated[Size, Meta(ge=1024, description="Uncompressed size of a batch, as the server counts it.")] = 5 * 1024**2
+    batch_bytes: Annotated[
+        Size, Meta(ge=1024, description="Uncompressed size of a batch, as the server counts it.")
+    ] = 5 * 1024**2
     batch_records: Annotated[int, Meta(ge=1, description="Records in a batch.")] = 10_000
     batch_age: Annotated[Duration, Meta(description="How long records wait for company.")] = 0.1
-    max_concurrency: Annotated[int, Meta(ge=1, le=64, description="Requests in flight at most; the loop adapts below it.")] = 4
-    backoff_initial: Annotated[Duration, Meta(gt=0, description="First wait after a failure; doubles, with full jitter.")] = 0.5
+    max_concurrency: Annotated[
+        int, Meta(ge=1, le=64, description="Requests in flight at most; the loop adapts below it.")
+    ] = 4
+    backoff_initial: Annotated[
+        Duration, Meta(gt=0, description="First wait after a failure; doubles, with full jitter.")
+    ] = 0.5
     backoff_max: Annotated[Duration, Meta(gt=0, description="Longest wait between two attempts.")] = 30.0

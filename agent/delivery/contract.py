@@ -12,11 +12,12 @@ from agent.record import record_id
 class DeliveryBatch:
     """Records of one data stream on their way to one output, in queue order.
 
-    ``frames`` are whole frames as they lie on disk (deflated, each ended by a sync flush): an output whose wire is gzip can send them as they are.
-    When records were picked out of frames (``subset``) or re-made (``of_documents``) ``frames`` is empty and only ``ids`` and
-    ``documents()`` speak. ``attempt`` counts from 1; ``in_doubt`` is True when an earlier attempt had no answer, so some
-    records may have arrived. ``cursor_after`` is the output's cursor as it will be once the whole batch is delivered, as opaque
-    bytes: an output that has transactions stores it in the same one. Only whole batches of an ``ordered`` output have it.
+    ``frames`` are whole frames as they lie on disk (deflated, each ended by a sync flush): an output whose wire is gzip
+    can send them as they are. When records were picked out of frames (``subset``) or re-made (``of_documents``)
+    ``frames`` is empty and only ``ids`` and ``documents()`` speak. ``attempt`` counts from 1; ``in_doubt`` is True when
+    an earlier attempt had no answer, so some records may have arrived. ``cursor_after`` is the output's cursor as it
+    will be once the whole batch is delivered, as opaque bytes: an output that has transactions stores it in the same
+    one. Only whole batches of an ``ordered`` output have it.
     """
 
     __slots__ = (
@@ -46,7 +47,8 @@ class DeliveryBatch:
 
     @property
     def bodies(self) -> Sequence[bytes]:
-        """The deflated documents of ``frames``, one each: action line and document by turns, every line ended by a newline."""
+        """The deflated documents of ``frames``, one each: action line and document by turns, every line ended by a
+        newline."""
         return self._bodies
 
     def ids(self) -> list[str]:
@@ -79,10 +81,11 @@ class DeliveryBatch:
 
 
 class Outcome(msgspec.Struct):
-    """What became of each record of a batch that was answered. A record in neither ``retry`` nor ``rejected`` is delivered.
+    """What became of each record of a batch that was answered. A record in neither ``retry`` nor ``rejected`` is
+    delivered.
 
-    ``duplicates`` of the delivered ones were there already; ``failure_store`` went to the server's own failure store. ``rejected`` maps an index to the
-    reason the other end gave; ``retry`` lists indexes to be sent again.
+    ``duplicates`` of the delivered ones were there already; ``failure_store`` went to the server's own failure store.
+    ``rejected`` maps an index to the reason the other end gave; ``retry`` lists indexes to be sent again.
     """
 
     duplicates: int = 0
@@ -107,7 +110,8 @@ class Output(Protocol):
         ...
 
     async def check(self) -> list[str]:
-        """Can we reach it, are we allowed, is what it needs in place? One sentence per problem; empty means ready. Writes nothing."""
+        """Can we reach it, are we allowed, is what it needs in place? One sentence per problem; empty means ready.
+        Writes nothing."""
         ...
 
     def rescue(self, record: str, document: bytes, reason: str) -> bytes | None:

@@ -1,8 +1,9 @@
 """The dead-letter store: records an output refused for good, with the reason.
 
-One folder per output, files ``<number>.ndjson``, each line one JSON object: ``output``, ``time`` (ISO, when it was given up), ``id``, ``stream``, ``reason``,
-``attempts`` and ``document`` (the JSON that was refused, as it was). A record counts as dead-lettered once its line is synced. The store is bounded by
-size and age: the oldest file goes, and what was in it is counted as expired.
+One folder per output, files ``<number>.ndjson``, each line one JSON object: ``output``, ``time`` (ISO, when it was
+given up), ``id``, ``stream``, ``reason``, ``attempts`` and ``document`` (the JSON that was refused, as it was). A
+record counts as dead-lettered once its line is synced. The store is bounded by size and age: the oldest file goes, and
+what was in it is counted as expired.
 """
 
 import os
@@ -25,7 +26,9 @@ _log = Log("dead-letters")
 class DeadLettersConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The store of records that an output refused for good. It lies in the queue's folder."""
 
-    max_bytes: Annotated[Size, Meta(description="Room for the refused records of one output; the oldest go first.")] = 256 * 1024**2
+    max_bytes: Annotated[Size, Meta(description="Room for the refused records of one output; the oldest go first.")] = (
+        256 * 1024**2
+    )
     max_age: Annotated[Duration, Meta(description="How long refused records are kept.")] = 30 * 86400.0
 
 

@@ -1,7 +1,9 @@
-"""The delivery loop: one per output, the same for all. Every decision to retry, split, rescue or give up on a record is made here.
+"""The delivery loop: one per output, the same for all. Every decision to retry, split, rescue or give up on a record is
+made here.
 
-A batch holds its slot and its memory until each of its records has a fate: delivered, rescued or dead-lettered. So a dead server cannot
-make anything grow. Frames are finished in the queue only when all their records have a fate; a crash before that sends them again under the same ids.
+A batch holds its slot and its memory until each of its records has a fate: delivered, rescued or dead-lettered. So a
+dead server cannot make anything grow. Frames are finished in the queue only when all their records have a fate; a crash
+before that sends them again under the same ids.
 """
 
 import asyncio
@@ -36,7 +38,8 @@ class GaveUp(Exception):
 
 
 class DeliveryState(msgspec.Struct):
-    """How delivery is doing, for the status page. ``trouble`` is the last failure while it lasts; ``sent_at`` the monotonic time of the last good answer."""
+    """How delivery is doing, for the status page. ``trouble`` is the last failure while it lasts; ``sent_at`` the
+    monotonic time of the last good answer."""
 
     trouble: str | None = None
     paused: bool = False
@@ -50,7 +53,12 @@ class DeliveryLoop:
     """Takes frames from a subscription to an output until told to stop, or for ever."""
 
     def __init__(
-        self, output: Output, queue: Queue, subscription: Subscription, config: DeliveryConfig, dead_letters: DeadLetters
+        self,
+        output: Output,
+        queue: Queue,
+        subscription: Subscription,
+        config: DeliveryConfig,
+        dead_letters: DeadLetters,
     ) -> None:
         self.state = DeliveryState()
         self.limit = ConcurrencyLimit(1 if output.ordered else config.max_concurrency)
@@ -65,11 +73,13 @@ class DeliveryLoop:
         self._last_sent = 0.0
 
     def finish(self) -> None:
-        """Deliver what is in the queue, cutting every back-off short; at the first failure leave the rest there. ``run`` then returns."""
+        """Deliver what is in the queue, cutting every back-off short; at the first failure leave the rest there.
+        ``run`` then returns."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Deliver until ``finish`` is called and the queue is empty or the output fails. Cancelling leaves what is in flight in the queue."""
+        """Deliver until ``finish`` is called and the queue is empty or the output fails. Cancelling leaves what is in
+        flight in the queue."""
         async with asyncio.TaskGroup() as deliveries:
             while True:
                 await self.limit.acquire()
@@ -94,7 +104,9 @@ class DeliveryLoop:
                 await self._wait(changed, None)
                 continue
             # Company is worth waiting for only when sending often: after a pause the first records go at once.
-            deadline = deadline or max(self._last_sent, time.monotonic() - self._config.batch_age) + self._config.batch_age
+            deadline = (
+                deadline or max(self._last_sent, time.monotonic() - self._config.batch_age) + self._config.batch_age
+            )
             left = deadline - time.monotonic()
             if left <= 0:
                 break
@@ -154,7 +166,9 @@ class DeliveryLoop:
         rest.attempt += 1
         await self._back_off(rest.attempt)
         if alone and rest.count > 1 and rest.attempt % 4 == 0:
-            fates = await self._halves(rest)  # nothing of it is ever taken, though nothing else is in flight: it is too large
+            fates = await self._halves(
+                rest
+            )  # nothing of it is ever taken, though nothing else is in flight: it is too large
         else:
             fates = await self._settle(rest)
         return {outcome.retry[i]: fate for i, fate in fates.items()}
@@ -300,7 +314,9 @@ class DeliveryLoop:
     def _look_for_repeats(self, batch: DeliveryBatch, outcome: Outcome) -> None:
         """A repeat of what was never sent before means that an id was given twice: never to be passed over silently."""
         if outcome.duplicates and batch.attempt == 1 and not batch.in_doubt and self._is_first_sending(batch):
-            _log.error("Records were there already at their first sending", output=self._output.id, records=outcome.duplicates)
+            _log.error(
+                "Records were there already at their first sending", output=self._output.id, records=outcome.duplicates
+            )
             self.subscription.note({"unexpected_duplicates": outcome.duplicates})
 
     def _is_first_sending(self, batch: DeliveryBatch) -> bool:

@@ -7,15 +7,16 @@ from typing import Protocol
 from agent.record import Batch
 
 Emit = Callable[[Batch], Awaitable[None]]
-"""``await emit(batch)`` returns when the batch is in the queue as far as the sync policy says. That single await is back-pressure *and* acknowledgement:
-an input reads no further (or at most one batch further) while it waits. It never raises for what is in the batch."""
+"""``await emit(batch)`` returns when the batch is in the queue as far as the sync policy says. That single await is
+back-pressure *and* acknowledgement: an input reads no further (or at most one batch further) while it waits. It never
+raises for what is in the batch."""
 
 
 class Stop:
     """Asks an input to stop. Inputs look at it between reads and wait on it instead of sleeping.
 
-    Set once, by the composition root. ``asked`` is the plain question; ``await wait(timeout)`` returns True once it is set,
-    or False when the time is over, so that it serves as the only sleep an input needs.
+    Set once, by the composition root. ``asked`` is the plain question; ``await wait(timeout)`` returns True once it is
+    set, or False when the time is over, so that it serves as the only sleep an input needs.
     """
 
     def __init__(self) -> None:
@@ -45,9 +46,10 @@ class Stop:
 class Input(Protocol):
     """Reads records from one kind of source until told to stop.
 
-    ``positions`` given at construction are the ``Origin.state`` of each source as the queue last knew them. ``run`` owns every
-    resource it uses (``async with`` inside); nothing happens in ``__init__``. When ``stop`` is asked it drains what is quickly there (a file is read until
-    quiet), emits it, and returns; when cancelled it leaves at once, and what it had not emitted is read again after a restart, where the source allows.
+    ``positions`` given at construction are the ``Origin.state`` of each source as the queue last knew them. ``run``
+    owns every resource it uses (``async with`` inside); nothing happens in ``__init__``. When ``stop`` is asked it
+    drains what is quickly there (a file is read until quiet), emits it, and returns; when cancelled it leaves at once,
+    and what it had not emitted is read again after a restart, where the source allows.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """How far one output has come, and what became of the records behind it.
 
-A cursor file is two slots of ``SLOT_BYTES``, written in turn and preallocated: a cursor must move on a full disk too, or nothing could ever be
-freed, so there is no temporary file and no rename. A slot is::
+A cursor file is two slots of ``SLOT_BYTES``, written in turn and preallocated: a cursor must move on a full disk too,
+or nothing could ever be freed, so there is no temporary file and no rename. A slot is::
 
     offset  size  field
          0     8  magic       b"cursor1\\n"
@@ -10,7 +10,8 @@ freed, so there is no temporary file and no rename. A slot is::
         16     8  generation  the readable slot with the higher one counts
         24   ...  Cursor      msgpack
 
-A torn write hits one slot; the other holds the state before it, which costs at most a repeat of what was finished since.
+A torn write hits one slot; the other holds the state before it, which costs at most a repeat of what was finished
+since.
 """
 
 import struct
@@ -28,7 +29,8 @@ PREFIX: Final = "cursor-"
 
 
 class Range(msgspec.Struct, array_like=True):
-    """Frames ``first`` to ``last`` are finished; they hold ``records``, and the queue's total at the end of the last one is ``total``."""
+    """Frames ``first`` to ``last`` are finished; they hold ``records``, and the queue's total at the end of the last
+    one is ``total``."""
 
     first: int
     last: int
@@ -39,10 +41,12 @@ class Range(msgspec.Struct, array_like=True):
 class Cursor(msgspec.Struct):
     """The position of one output, and its cumulative counts.
 
-    Every frame up to ``low`` is finished; ``done`` are finished frames above it. ``low_total`` is the number of records appended to the queue up to the end of frame ``low``;
-    ``start_total`` the same when this output joined. So ``start_total + sum(counts) == low_total + sum(done.records)`` always, which the ledger checks.
-    ``counts`` is keyed by fate (``delivered``, ``rescued``, ``dead_lettered``, ``damaged``, ``dropped.<reason>``, ``filtered.<rule>``); ``noted`` counts what does not enter the sum
-    (``duplicates``, ``failure_store``, ``retried``). ``dropped_through`` is the last frame dropped by policy, ``dropped_total`` the queue's total behind it.
+    Every frame up to ``low`` is finished; ``done`` are finished frames above it. ``low_total`` is the number of records
+    appended to the queue up to the end of frame ``low``; ``start_total`` the same when this output joined. So
+    ``start_total + sum(counts) == low_total + sum(done.records)`` always, which the ledger checks. ``counts`` is keyed
+    by fate (``delivered``, ``rescued``, ``dead_lettered``, ``damaged``, ``dropped.<reason>``, ``filtered.<rule>``);
+    ``noted`` counts what does not enter the sum (``duplicates``, ``failure_store``, ``retried``). ``dropped_through``
+    is the last frame dropped by policy, ``dropped_total`` the queue's total behind it.
     """
 
     low: int = 0
@@ -95,8 +99,8 @@ class Cursor(msgspec.Struct):
         self._close_up()
 
     def drop_through(self, seq: int, total: int, fate: str) -> int:
-        """The frames up to ``seq`` are gone by policy; ``total`` is the queue's total at the end of that frame. What was not finished
-        of them gets ``fate``. Returns how many records that were."""
+        """The frames up to ``seq`` are gone by policy; ``total`` is the queue's total at the end of that frame. What
+        was not finished of them gets ``fate``. Returns how many records that were."""
         self.dropped_through, self.dropped_total = seq, total
         if seq <= self.low:
             return 0

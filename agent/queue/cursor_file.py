@@ -1,4 +1,5 @@
-"""The cursor files of a queue folder. Blocking; runs on the queue's reading thread, but for ``own``, ``touch`` and ``take``."""
+"""The cursor files of a queue folder. Blocking; runs on the queue's reading thread, but for ``own``, ``touch`` and
+``take``."""
 
 from pathlib import Path
 
@@ -34,7 +35,8 @@ class CursorFiles:
         self._files[output].dirty = True
 
     def take(self) -> list[tuple[str, bytes]]:
-        """The slots to be written: every cursor that moved, as of now. On the event loop, where cursors change, so that each is whole."""
+        """The slots to be written: every cursor that moved, as of now. On the event loop, where cursors change, so that
+        each is whole."""
         taken = []
         for output, file in self._files.items():
             if file.dirty:

@@ -1,7 +1,7 @@
 """The file system as the queue sees it: the few calls it makes, and nothing else.
 
-Everything the queue does to a disk goes through a ``Disk``, so that tests can fail, tear or reorder any of it. All calls block; the queue makes
-them on threads of its own. Failures are ``OSError``.
+Everything the queue does to a disk goes through a ``Disk``, so that tests can fail, tear or reorder any of it. All
+calls block; the queue makes them on threads of its own. Failures are ``OSError``.
 """
 
 import errno
@@ -38,7 +38,8 @@ class Disk(Protocol):
         ...
 
     def write(self, handle: int, buffers: Sequence[bytes], offset: int) -> int:
-        """Write all buffers one behind the other at ``offset``; returns the bytes written. A failure may leave some of them written."""
+        """Write all buffers one behind the other at ``offset``; returns the bytes written. A failure may leave some of
+        them written."""
         ...
 
     def read(self, handle: int, size: int, offset: int) -> bytes:
@@ -74,7 +75,8 @@ class Disk(Protocol):
         ...
 
     def lock(self, path: Path) -> int:
-        """Take the lock file for this process until the handle is closed. Raises ``BlockingIOError`` when another holds it."""
+        """Take the lock file for this process until the handle is closed. Raises ``BlockingIOError`` when another holds
+        it."""
         ...
 
 

@@ -15,13 +15,13 @@ A frame is a fixed head, a meta block and a body. All numbers are little-endian:
         48     2  flags      bit 0: MORE, the group goes on in the next frame
         50     2  zero
         52   ...  meta       msgpack of Meta
-       ...   ...  body       raw deflate (RFC 1951) ended by a sync flush, so that bodies can be joined into one gzip member
+       ...   ...  body       raw deflate (RFC 1951) ended by a sync flush, so that bodies join into one gzip member
 
-What one append writes is a group: frames in a row in one segment, all but the last flagged MORE. Only the last frame of a group carries
-origins and counts; a group without its end never happened, and recovery drops it.
+What one append writes is a group: frames in a row in one segment, all but the last flagged MORE. Only the last frame of
+a group carries origins and counts; a group without its end never happened, and recovery drops it.
 
-The body is bulk-ready NDJSON: action line and document by turns. ``total`` is what makes damage countable: the difference between
-two readable frames says exactly how many records lay between them.
+The body is bulk-ready NDJSON: action line and document by turns. ``total`` is what makes damage countable: the
+difference between two readable frames says exactly how many records lay between them.
 """
 
 import struct
@@ -48,9 +48,11 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Meta(msgspec.Struct, array_like=True):
-    """What a frame says beside its records: which data stream, whose ids, how far inputs are read, what was counted so far.
+    """What a frame says beside its records: which data stream, whose ids, how far inputs are read, what was counted so
+    far.
 
-    ``origins`` are the positions this group moves; ``counts`` the cumulative counts of the inputs this group touches. Both are empty but in the last frame of a group.
+    ``origins`` are the positions this group moves; ``counts`` the cumulative counts of the inputs this group touches.
+    Both are empty but in the last frame of a group.
     """
 
     run: str

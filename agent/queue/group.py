@@ -48,7 +48,8 @@ class Group(msgspec.Struct):
 
 
 def encode_group(run: str, seq: int, total: int, entries: list[Entry], counts: dict[str, Counts]) -> Group:
-    """The entries as a group behind ``seq`` and ``total``. ``counts`` are the cumulative ones with these entries. Deflates: takes its time."""
+    """The entries as a group behind ``seq`` and ``total``. ``counts`` are the cumulative ones with these entries.
+    Deflates: takes its time."""
     origins = {(e.origin.input, e.origin.source): e.origin for e in entries if e.origin is not None}
     pieces = _cut(entries) or [[]]
     base = seq + 1

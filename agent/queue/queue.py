@@ -3,14 +3,17 @@
 What it promises, and the tests hold it to:
 
 * What ``append`` returned for is in a segment and survives the process; after the next sync it survives the power too.
-* Records and the positions behind them are one write: after any crash an input resumes exactly behind the last record that survived.
+* Records and the positions behind them are one write: after any crash an input resumes exactly behind the last record
+  that survived.
 * A frame is shown to outputs only after its sync (``sync: never`` excepted), and only when its group is complete.
 * A segment is deleted only when every cursor is past it, durably; the newest sealed one stays for its positions.
 * Sequence numbers only grow. A new process starts a new segment.
-* Memory does not depend on the backlog: what is held is the batches waiting for the writer and the groups not yet synced.
+* Memory does not depend on the backlog: what is held is the batches waiting for the writer and the groups not yet
+  synced.
 
-The write-ahead log (``wal``) does what blocks; here are the policies around it, on the event loop: who waits, what is dropped, when to sync,
-when a segment may go. Three threads: one deflates and writes, one syncs, one reads and moves cursors.
+The write-ahead log (``wal``) does what blocks; here are the policies around it, on the event loop: who waits, what is
+dropped, when to sync, when a segment may go. Three threads: one deflates and writes, one syncs, one reads and moves
+cursors.
 """
 
 import asyncio
@@ -25,7 +28,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from agent.errors import QueueError
+from agent.errors import QueueError, Retryable
 from agent.log import Log
 from agent.queue.config import OnFull, QueueConfig
 from agent.queue.cursor import Cursor
@@ -124,8 +127,8 @@ class Queue:
         return {source: o.state for (owner, source), o in self._wal.origins.items() if owner == input_id}
 
     def subscribe(self, output: str, *, from_oldest: bool, own_cursor: Cursor | None = None) -> Subscription:
-        """The output's end of the queue. A new output starts at now, or at the oldest record still here. ``own_cursor`` is what
-        the output itself stored in its transactions, and is believed before the queue's own copy."""
+        """The output's end of the queue. A new output starts at now, or at the oldest record still here. ``own_cursor``
+        is what the output itself stored in its transactions, and is believed before the queue's own copy."""
         known = self._cursor_files.cursors.get(output)
         cursor = own_cursor or known or self._fresh_cursor(from_oldest or output in self._lost_cursors)
         if own_cursor is not None and known is not None and known.dropped_through > own_cursor.low:
@@ -161,8 +164,8 @@ class Queue:
     async def append(self, entry: Entry, on_full: OnFull) -> None:
         """Put a batch into the queue; returns when it is there as far as the sync policy says.
 
-        When the queue is full it waits, drops the oldest segment, or drops the batch (counted as ``queue_full``), as ``on_full`` says. A cancelled
-        append may still be written, together with its position.
+        When the queue is full it waits, drops the oldest segment, or drops the batch (counted as ``queue_full``), as
+        ``on_full`` says. A cancelled append may still be written, together with its position.
         """
         raw_bytes = entry.raw_bytes
         if not await self._admit(raw_bytes, on_full):
@@ -300,8 +303,8 @@ class Queue:
         try:
             await self._write_cursors(durable=False)
             await self._trim()
-        except OSError as error:
-            _log.error("A cursor cannot be written; a restart would repeat what was delivered since", error=str(error))
+        except (OSError, Retryable) as error:
+            _log.error("Cursors cannot be made durable; nothing is deleted until they can", error=str(error))
 
     async def _trim(self) -> None:
         low = min((cursor.low for cursor in self.cursors.values()), default=0)
@@ -325,7 +328,8 @@ class Queue:
         await self.on_reader(partial(self._cursor_files.write, self._cursor_files.take(), durable=durable))
 
     async def _drop_oldest(self) -> bool:
-        """Give up the oldest segment, counted for every output that was not through with it. False when there is none to give."""
+        """Give up the oldest segment, counted for every output that was not through with it. False when there is none
+        to give."""
         sealed = [segment for segment in self._wal.segments if self._wal.is_sealed(segment)]
         if len(sealed) < 2:
             await self._on_writer(self._wal.seal)
@@ -377,7 +381,8 @@ def _without_records(entry: Entry) -> Entry:
 
 @contextlib.asynccontextmanager
 async def open_queue(config: QueueConfig, run: str, disk: Disk | None = None) -> AsyncIterator[Queue]:
-    """Take the folder, recover what it holds, and run the queue until the block ends; then what was accepted is written and synced.
+    """Take the folder, recover what it holds, and run the queue until the block ends; then what was accepted is written
+    and synced.
 
     Raises ``QueueError`` when the folder cannot be used: another agent holds it, or we may not write there.
     """

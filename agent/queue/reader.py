@@ -1,7 +1,8 @@
 """Reads frames in order for one output. Blocking; runs on the queue's reading thread.
 
-A reader keeps one open segment and an offset: its memory does not depend on the backlog. Damage, missing segments and repeats (a group written again
-after a failed fsync) are passed over; what was lost is known from the totals on both sides and returned as gaps.
+A reader keeps one open segment and an offset: its memory does not depend on the backlog. Damage, missing segments and
+repeats (a group written again after a failed fsync) are passed over; what was lost is known from the totals on both
+sides and returned as gaps.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ class Stored(msgspec.Struct):
 
 
 class Reading(msgspec.Struct):
-    """What one call read. ``gaps`` are frames that are not there any more, with the number of records they held. ``damage`` are places that could not be read."""
+    """What one call read. ``gaps`` are frames that are not there any more, with the number of records they held.
+    ``damage`` are places that could not be read."""
 
     stored: list[Stored] = []
     gaps: list[Range] = []
@@ -39,7 +41,8 @@ class Reading(msgspec.Struct):
 
 
 class Reader:
-    """The place of one output in the queue. ``seq`` is the next frame it wants, ``total`` the queue's total before it."""
+    """The place of one output in the queue. ``seq`` is the next frame it wants, ``total`` the queue's total before
+    it."""
 
     def __init__(self, disk: Disk, folder: Path, seq: int, total: int) -> None:
         self._disk = disk
@@ -51,10 +54,11 @@ class Reader:
         self._offset = 0
 
     def read(self, extents: Sequence[Extent], low: int, low_total: int, max_bytes: int) -> Reading:
-        """Frames from here on, at least one if there is one, until ``max_bytes`` of documents (uncompressed) are reached.
+        """Frames from here on, at least one if there is one, until ``max_bytes`` of documents (uncompressed) are
+        reached.
 
-        ``extents`` are the segments as of now, oldest first; ``low`` and ``low_total`` the cursor's, which may have moved past this reader.
-        Raises ``OSError`` when the disk does; the place is kept.
+        ``extents`` are the segments as of now, oldest first; ``low`` and ``low_total`` the cursor's, which may have
+        moved past this reader. Raises ``OSError`` when the disk does; the place is kept.
         """
         if low >= self._seq:
             self._seq, self._total = low + 1, low_total
@@ -112,7 +116,8 @@ class Reader:
         self._name, self._handle = extent.name, handle
 
     def _read_group(self, extent: Extent, extents: Sequence[Extent], reading: Reading) -> list[Stored]:
-        """The next frames that belong together. A group cut off at the end of a segment never happened, unless totals behind it say so."""
+        """The next frames that belong together. A group cut off at the end of a segment never happened, unless totals
+        behind it say so."""
         assert self._handle is not None
         group: list[Stored] = []
         while self._offset < extent.limit:

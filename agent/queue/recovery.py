@@ -1,7 +1,7 @@
 """What a queue folder holds: read at every start, and by the commands that look at a queue without touching it.
 
-Start-up reads the head of each segment and the frames of the newest one; older frames are checked when they are read. Nothing here fails for
-what is in the files: damage is a fact to report, not an error. Nothing here writes.
+Start-up reads the head of each segment and the frames of the newest one; older frames are checked when they are read.
+Nothing here fails for what is in the files: damage is a fact to report, not an error. Nothing here writes.
 """
 
 from pathlib import Path
@@ -17,7 +17,8 @@ from agent.record import Counts, Origin
 
 
 class Found(msgspec.Struct):
-    """A segment on disk. ``begin_total`` is the queue's total before its first frame, as far as anything readable says; ``first`` the offset of the first frame."""
+    """A segment on disk. ``begin_total`` is the queue's total before its first frame, as far as anything readable says;
+    ``first`` the offset of the first frame."""
 
     name: Name
     size: int
@@ -30,7 +31,8 @@ class Found(msgspec.Struct):
 class Recovered(msgspec.Struct):
     """The state a queue folder holds. ``seq`` and ``total`` are the last ones given, as far as anything on disk knows.
 
-    ``torn`` are the bytes behind the last complete group of the newest segment: what a crash cut off, or what was damaged there.
+    ``torn`` are the bytes behind the last complete group of the newest segment: what a crash cut off, or what was
+    damaged there.
     """
 
     segments: list[Found] = []

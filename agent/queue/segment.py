@@ -1,7 +1,8 @@
 """A segment file: a header, then frames.
 
-The name is ``<base>-<mark>.seg``: sixteen hexadecimal digits of the sequence number the first frame has, and the sixteen of the random sync mark.
-The mark is in the name as well as in the header, so that a damaged header does not hide the frames behind it. The header is::
+The name is ``<base>-<mark>.seg``: sixteen hexadecimal digits of the sequence number the first frame has, and the
+sixteen of the random sync mark. The mark is in the name as well as in the header, so that a damaged header does not
+hide the frames behind it. The header is::
 
     offset  size  field
          0     8  magic     b"modeltl\\n"
@@ -11,7 +12,8 @@ The mark is in the name as well as in the header, so that a damaged header does 
         16     4  crc       CRC-32 of bytes 8 to 16 and of the msgpack
         20   ...  Header    msgpack
 
-The header holds a snapshot of everything the frames before it said (positions, counts), so that losing all older segments loses no position.
+The header holds a snapshot of everything the frames before it said (positions, counts), so that losing all older
+segments loses no position.
 
 A sealed segment never changes. A new process never appends to an old segment.
 """
@@ -93,7 +95,8 @@ class UnknownVersion(Damaged):
 
 
 def read_header(disk: Disk, handle: int) -> tuple[Header, int]:
-    """The header and the offset of the first frame. Raises ``Damaged`` (``UnknownVersion`` when only that is the trouble)."""
+    """The header and the offset of the first frame. Raises ``Damaged`` (``UnknownVersion`` when only that is the
+    trouble)."""
     head = disk.read(handle, _HEAD.size, 0)
     if len(head) < _HEAD.size or head[:8] != MAGIC:
         raise Damaged("no segment header")

@@ -16,7 +16,8 @@ _READ_RETRY_SECS = 1.0
 
 
 class Subscription:
-    """See the module. The cursor belongs to the queue, which writes it, and moves it itself when frames are dropped by policy.
+    """See the module. The cursor belongs to the queue, which writes it, and moves it itself when frames are dropped by
+    policy.
 
     ``before_trim`` is awaited before segments are deleted: an output that keeps its own cursor makes it durable there.
     """
@@ -29,7 +30,8 @@ class Subscription:
         self._reader = Reader(queue.disk, queue.folder, cursor.low + 1, cursor.low_total)
 
     async def read(self, max_bytes: int) -> list[Stored]:
-        """The next frames this output has not finished, at least one, about ``max_bytes`` of documents. Waits until there is one."""
+        """The next frames this output has not finished, at least one, about ``max_bytes`` of documents. Waits until
+        there is one."""
         while True:
             changed = self._queue.visible_changed
             stored = await self.read_now(max_bytes)

@@ -1,10 +1,11 @@
 """The write-ahead log: segments, the end they are written at, and what they add up to. Blocking, and free of policy.
 
-``append``, ``rewrite``, ``seal`` and ``delete`` run on the queue's writing thread, ``sync`` on its syncing thread; nothing else changes the state, so there are no
-locks. Everything else only reads it.
+``append``, ``rewrite``, ``seal`` and ``delete`` run on the queue's writing thread, ``sync`` on its syncing thread;
+nothing else changes the state, so there are no locks. Everything else only reads it.
 
-A failed write leaves nothing behind (the segment is cut back, or sealed if even that fails) and can be called again. After a failed sync
-nothing written since the last good one can be trusted, whatever a later sync says: ``rewrite`` writes those groups again, same sequence numbers, to a new segment.
+A failed write leaves nothing behind (the segment is cut back, or sealed if even that fails) and can be called again.
+After a failed sync nothing written since the last good one can be trusted, whatever a later sync says: ``rewrite``
+writes those groups again, same sequence numbers, to a new segment.
 """
 
 from pathlib import Path
@@ -21,9 +22,9 @@ from agent.record import Counts, Origin
 
 
 class Segment(msgspec.Struct, eq=False):
-    """One segment. ``size`` is how far it is written, ``limit`` how far it is synced and readers may go. ``last`` is the last
-    sequence number written to it; ``begin_total`` and ``end_total`` are the queue's totals before and behind it. ``handle`` is
-    open while there may be something to sync."""
+    """One segment. ``size`` is how far it is written, ``limit`` how far it is synced and readers may go. ``last`` is
+    the last sequence number written to it; ``begin_total`` and ``end_total`` are the queue's totals before and behind
+    it. ``handle`` is open while there may be something to sync."""
 
     name: Name
     size: int
@@ -89,7 +90,8 @@ class WriteAheadLog:
                 self.origins.pop((origin.input, origin.source), None)
 
     def sync(self) -> None:
-        """Make durable, and visible, what was written when the call began. Raises ``OSError``: then call ``rewrite``."""
+        """Make durable, and visible, what was written when the call began. Raises ``OSError``: then call
+        ``rewrite``."""
         unsynced = list(self._unsynced)
         ends: dict[int, tuple[Segment, int]] = {}
         for segment, _, end in unsynced:
@@ -101,7 +103,8 @@ class WriteAheadLog:
         del self._unsynced[: len(unsynced)]
 
     def rewrite(self) -> None:
-        """After a failed sync: write every group since the last good one again, to a new segment. Raises ``OSError``: then call it again."""
+        """After a failed sync: write every group since the last good one again, to a new segment. Raises ``OSError``:
+        then call it again."""
         self._active = None
         groups, self._unsynced = self._unsynced, []
         for segment, _, _ in groups:

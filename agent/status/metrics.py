@@ -1,7 +1,7 @@
 """The agent's numbers in Prometheus' text format.
 
-They are read from the ledger and the running parts when asked for, so nothing on the path of a record touches a metric. Labels come from closed
-sets: input and output ids from the configuration, reasons from the code.
+They are read from the ledger and the running parts when asked for, so nothing on the path of a record touches a metric.
+Labels come from closed sets: input and output ids from the configuration, reasons from the code.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,9 @@ class _AgentCollector(Collector):
         accepted = CounterMetricFamily("modeltail_input_records", "Records accepted.", labels=["input"])
         size = CounterMetricFamily("modeltail_input_bytes", "Bytes read.", labels=["input"])
         dropped = CounterMetricFamily(
-            "modeltail_input_dropped_records", "Records dropped before the queue, by reason.", labels=["input", "reason"]
+            "modeltail_input_dropped_records",
+            "Records dropped before the queue, by reason.",
+            labels=["input", "reason"],
         )
         noted = CounterMetricFamily(
             "modeltail_input_noted_records", "Records kept but marked, by mark.", labels=["input", "mark"]
@@ -49,7 +51,9 @@ class _AgentCollector(Collector):
         fates = CounterMetricFamily(
             "modeltail_output_records", "Records an output is through with, by fate.", labels=["output", "fate"]
         )
-        queued = GaugeMetricFamily("modeltail_output_queued_records", "Records waiting for an output.", labels=["output"])
+        queued = GaugeMetricFamily(
+            "modeltail_output_queued_records", "Records waiting for an output.", labels=["output"]
+        )
         beside = CounterMetricFamily(
             "modeltail_output_noted_records", "Records counted beside the sum, by what.", labels=["output", "what"]
         )
@@ -75,11 +79,15 @@ class _AgentCollector(Collector):
 
     def _delivery(self) -> Iterator[Metric]:
         requests = CounterMetricFamily("modeltail_output_requests", "Requests sent.", labels=["output"])
-        failures = CounterMetricFamily("modeltail_output_failures", "Requests that failed as a whole.", labels=["output"])
+        failures = CounterMetricFamily(
+            "modeltail_output_failures", "Requests that failed as a whole.", labels=["output"]
+        )
         in_flight = GaugeMetricFamily("modeltail_output_in_flight", "Batches being delivered.", labels=["output"])
         limit = GaugeMetricFamily("modeltail_output_concurrency_limit", "Batches that may be.", labels=["output"])
         trouble = GaugeMetricFamily("modeltail_output_trouble", "1 while an output takes nothing.", labels=["output"])
-        paused = GaugeMetricFamily("modeltail_output_paused", "1 while an output waits for a person.", labels=["output"])
+        paused = GaugeMetricFamily(
+            "modeltail_output_paused", "1 while an output waits for a person.", labels=["output"]
+        )
         for name, loop in self._view.loops.items():
             requests.add_metric([name], loop.state.requests)
             failures.add_metric([name], loop.state.failures)

@@ -36,7 +36,8 @@ class View:
         return make_ledger(self.queue.counts, self.queue.total, self.queue.cursors)
 
     def health(self) -> Health:
-        """Whether work that could go on goes on. A dead server or a full disk is trouble, and shown, but restarting the agent would not mend it."""
+        """Whether work that could go on goes on. A dead server or a full disk is trouble, and shown, but restarting the
+        agent would not mend it."""
         now = time.monotonic()
         if self.queue.progress != self._progress or not self._has_work():
             self._progress, self._progress_at = self.queue.progress, now

@@ -13,7 +13,9 @@ def entry(
     lines = []
     for i in range(count):
         record = record_id(RUN, batch, i)
-        lines.append(b'{"create":{"_id":"%s"}}\n{"n":"%s","pad":"%s"}\n' % (record.encode(), record.encode(), b"x" * pad))
+        lines.append(
+            b'{"create":{"_id":"%s"}}\n{"n":"%s","pad":"%s"}\n' % (record.encode(), record.encode(), b"x" * pad)
+        )
     documents = [Documents(stream, batch, 0, count, b"".join(lines))] if count else []
     return Entry("in", documents, Origin("in", source, str(position or batch).encode()), Counts(count, count * 10))
 

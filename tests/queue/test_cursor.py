@@ -8,7 +8,8 @@ from agent.queue.cursor import SLOT_BYTES, Cursor, Range, decode_slot, encode_sl
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.randoms(use_true_random=False))
 def test_finishing_in_any_order_ends_at_the_same_place(counts: list[int], random: object) -> None:
-    """Whatever the order in which frames are finished, the cursor stands behind all of them, and balances at every step."""
+    """Whatever the order in which frames are finished, the cursor stands behind all of them, and balances at every
+    step."""
     ranges, total = [], 0
     for seq, n in enumerate(counts, 1):
         total += n

@@ -60,7 +60,8 @@ def test_every_cut_is_noticed() -> None:
 
 
 def test_bodies_join_into_one_deflate_stream() -> None:
-    """Bodies laid one behind the other, with a final block, inflate to all documents: the bytes on disk are the bytes on the wire."""
+    """Bodies laid one behind the other, with a final block, inflate to all documents: the bytes on disk are the bytes
+    on the wire."""
     import zlib
 
     first, second = frames.deflate(b"one\n" * 50)[0], frames.deflate(b"two\n" * 50)[0]

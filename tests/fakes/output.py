@@ -1,0 +1,51 @@
+"""An output that keeps what it is sent, and fails as it is told to."""
+
+from collections.abc import Callable, Iterable
+from typing import Self
+
+from agent.delivery.contract import DeliveryBatch, Outcome
+from agent.errors import SendError
+
+Step = SendError | Callable[[DeliveryBatch], Outcome] | None
+"""One answer: an error, a function that makes one, or None for "all taken"."""
+
+
+class FakeOutput:
+    """Takes records by id, once each, as Elasticsearch's ``create`` does. ``script`` is played one step per request,
+    then all goes well."""
+
+    def __init__(self, script: Iterable[Step] = (), *, rescues: bool = True, ordered: bool = False) -> None:
+        self.id = "fake"
+        self.ordered = ordered
+        self.taken: dict[str, bytes] = {}
+        self.requests: list[int] = []
+        self._script = iter(script)
+        self._rescues = rescues
+
+    async def send(self, batch: DeliveryBatch) -> Outcome:
+        """Play the next step of the script."""
+        self.requests.append(batch.count)
+        step = next(self._script, None)
+        if isinstance(step, SendError):
+            raise step
+        outcome = step(batch) if step is not None else Outcome()
+        refused = set(outcome.retry) | set(outcome.rejected)
+        for i, (record, document) in enumerate(zip(batch.ids(), batch.documents(), strict=True)):
+            if i not in refused:
+                outcome.duplicates += record in self.taken
+                self.taken.setdefault(record, document)
+        return outcome
+
+    async def check(self) -> list[str]:
+        """Always ready."""
+        return []
+
+    def rescue(self, record: str, document: bytes, reason: str) -> bytes | None:
+        """A form nothing refuses, if this fake has one."""
+        return b'{"rescued":"%s"}' % record.encode() if self._rescues else None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
