@@ -1,6 +1,7 @@
 """What every output is, and what it is given: ``Output.send(DeliveryBatch) -> Outcome``."""
 
 from collections.abc import Iterable, Sequence
+from types import TracebackType
 from typing import Protocol
 
 import msgspec
@@ -21,7 +22,8 @@ class DeliveryBatch:
     """
 
     __slots__ = (
-        "_bodies", "_documents", "_ids", "attempt", "count", "cursor_after", "frames", "in_doubt", "raw_bytes", "stream",
+        "_bodies", "_documents", "_ids",
+        "attempt", "count", "cursor_after", "frames", "in_doubt", "raw_bytes", "stream",
     )  # fmt: skip
 
     def __init__(self, stream: str, frames: Sequence[Frame], bodies: Sequence[bytes]) -> None:
@@ -120,7 +122,9 @@ class Output(Protocol):
 
     async def __aenter__(self) -> "Output": ...
 
-    async def __aexit__(self, *exc: object) -> None: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
 
 
 class Transactional(Protocol):

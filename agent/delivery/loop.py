@@ -93,24 +93,23 @@ class DeliveryLoop:
     async def _gather(self) -> bool:
         """Wait until a batch is worth sending. False when stopping and nothing is left, or nothing can be sent."""
         deadline: float | None = None
-        while not self._gave_up and not self._batcher.is_full:
+        while not (self._gave_up or self._batcher.is_full):
             changed = self._queue.visible_changed
-            self._batcher.add(await self.subscription.read_now(self._batcher.room_bytes))
-            if self._batcher.is_full:
-                break
+            stored = await self.subscription.read_now(self._batcher.room_bytes)
+            self._batcher.add(stored)
+            if stored:
+                continue
             if self._stopping.is_set():
                 return not self._batcher.is_empty
             if self._batcher.is_empty:
                 await self._wait(changed, None)
                 continue
             # Company is worth waiting for only when sending often: after a pause the first records go at once.
-            deadline = (
-                deadline or max(self._last_sent, time.monotonic() - self._config.batch_age) + self._config.batch_age
-            )
-            left = deadline - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            deadline = deadline or max(self._last_sent + self._config.batch_age, now)
+            if deadline <= now:
                 break
-            await self._wait(changed, left)
+            await self._wait(changed, deadline - now)
         return not self._gave_up
 
     async def _wait(self, changed: asyncio.Event, secs: float | None) -> None:

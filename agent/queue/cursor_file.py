@@ -64,15 +64,6 @@ class CursorFiles:
                 self._files[output].dirty = True
             raise
 
-    def forget(self, output: str) -> None:
-        """Delete the output's cursor."""
-        file = self._files.pop(output, None)
-        self.cursors.pop(output, None)
-        if file is not None:
-            if file.handle is not None:
-                self._disk.close(file.handle)
-            self._disk.unlink(self._folder / f"{PREFIX}{output}")
-
     def close(self) -> None:
         """Close every file."""
         for file in self._files.values():

@@ -43,6 +43,7 @@ from agent.record import Counts
 GROUP_BYTES = 8 * 1024**2
 """Batches waiting together are written as one group up to about this many bytes, uncompressed."""
 DISK_RETRY_SECS = 1.0
+_LEAST_SEGMENT = 64 * 1024
 LOCK = "lock"
 
 _log = Log("queue")
@@ -71,7 +72,7 @@ class Queue:
         self._config = config
         self._wal = WriteAheadLog(
             disk, config.path, run, recovered,
-            segment_bytes=min(config.segment_bytes, config.max_bytes // 8),
+            segment_bytes=_segment_bytes(config, disk.free(config.path)),
             show_unsynced=config.sync == "never",
         )  # fmt: skip
         self._cursor_files = CursorFiles(disk, config.path, recovered.cursors)
@@ -233,6 +234,7 @@ class Queue:
                 self.trouble = error.strerror or str(error)
                 _log.error("The queue cannot be written; nothing accepted is lost, inputs wait or shed",
                            path=str(self.folder), error=self.trouble)  # fmt: skip
+                self._tidy_wanted.set()
                 await asyncio.sleep(DISK_RETRY_SECS)
         if self.trouble:
             _log.info("The queue can be written again", path=str(self.folder))
@@ -309,8 +311,8 @@ class Queue:
     async def _trim(self) -> None:
         low = min((cursor.low for cursor in self.cursors.values()), default=0)
         sealed = [segment for segment in self._wal.segments if self._wal.is_sealed(segment)]
-        if not self._room.is_set() and low >= self._wal.seq:
-            await self._on_writer(self._wal.seal)  # someone waits for room that only the active segment can give
+        if (self.trouble or not self._room.is_set()) and low >= self._wal.seq:
+            await self._on_writer(self._wal.seal)  # room is wanted that only the active segment can give
         finished = [segment for segment in sealed[:-1] if segment.last <= low]
         if finished:
             for subscription in self.subscriptions.values():
@@ -346,11 +348,6 @@ class Queue:
         await self._delete([oldest])
         return True
 
-    def forget(self, output: str) -> None:
-        """Stop holding records back for an output that is not configured any more."""
-        self._cursor_files.forget(output)
-        self._tidy_wanted.set()
-
     # Life.
 
     def _close(self) -> None:
@@ -366,6 +363,11 @@ class Queue:
             subscription.close()
         self._cursor_files.close()
         self._wal.close()
+
+
+def _segment_bytes(config: QueueConfig, free_bytes: int) -> int:
+    """Segments are at most an eighth of what there is room for: several must fit, or none could ever be deleted."""
+    return min(config.segment_bytes, max(_LEAST_SEGMENT, min(config.max_bytes, free_bytes) // 8))
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

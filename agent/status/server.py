@@ -32,9 +32,7 @@ async def serve_status(config: StatusConfig, view: View) -> AsyncIterator[str | 
             await site.start()
         except OSError as error:
             raise ConfigError(
-                [
-                    f"status.port: cannot listen on {config.host}:{config.port}: {error.strerror}; choose another port, or 0"
-                ]
+                [f"status.port: cannot listen on {config.host}:{config.port} ({error.strerror}); choose another, or 0"]
             ) from error
         host, port = runner.addresses[0][:2]
         address = f"http://{host}:{port}"

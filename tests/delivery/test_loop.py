@@ -39,7 +39,7 @@ def _deliver(folder: Path, output: FakeOutput, batches: int = 4, config: Deliver
                 await queue.append(entry(batch, 10), "block")
             while subscription.queued:
                 assert not running.done(), running.result()
-                await asyncio.sleep(0.001)  # noqa: ASYNC110  # the queue has no event for "empty"
+                await asyncio.sleep(0.001)  # the queue has no event for "empty"
             loop.finish()
             await running
             ledger = make_ledger(queue.counts, queue.total, queue.cursors)
