@@ -1,8 +1,8 @@
 """The kinds of value a configuration field can have beyond plain text, numbers, lists and objects.
 
-Each is an annotated base type: the loader (``agent.config.load``) sees the ``kind`` in ``Meta.extra`` and reads what people
-write (``64MiB``, ``5s``) into the base type in one fixed unit. Component structs use them and give each field a ``Meta(description=…)``,
-which is where the JSON Schema and ``docs/configuration.md`` take their words from.
+Each is an annotated base type: the loader (``agent.config.load``) sees the ``kind`` in ``Meta.extra`` and reads what
+people write (``64MiB``, ``5s``) into the base type in one fixed unit. Component structs use them and give each field a
+``Meta(description=…)``, which is where the JSON Schema and ``docs/configuration.md`` take their words from.
 """
 
 from typing import Annotated
@@ -23,3 +23,6 @@ Pattern = Annotated[str, Meta(extra={"kind": "pattern"})]
 
 Zone = Annotated[str, Meta(extra={"kind": "zone"})]
 """A time zone: an IANA name (``Europe/Paris``), ``UTC`` or ``local``; checked when the configuration is read."""
+
+StreamPart = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.]*$", max_length=100, examples=["default"])]
+"""The dataset or namespace in a data stream's name. Elasticsearch allows neither capitals nor a hyphen in it."""

@@ -1,1 +1,11 @@
 """Inputs: where records come from. One module or folder per kind, its config struct beside it."""
+
+from typing import get_args
+
+from agent.inputs.file.config import FileConfig
+from agent.inputs.stdin.config import StdinConfig
+
+InputConfig = FileConfig | StdinConfig
+"""What an entry of ``inputs`` can be, told apart by its ``type``."""
+
+INPUTS: tuple[type[InputConfig], ...] = get_args(InputConfig)
