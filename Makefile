@@ -1,0 +1,61 @@
+# Two commands for everybody: `make run` and `make test`. The rest is for those who build modeltail.
+PYTHON ?= python3
+FOR ?=
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/run.stamp
+TEST_STAMP := $(VENV)/test.stamp
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test lint unit bench pins generated clean
+
+run: $(RUN_STAMP) ## An example model, a trickle of requests, and modeltail beside it.
+	@$(BIN)/python -m examples.run $(if $(FOR),--for $(FOR))
+
+test: $(TEST_STAMP) lint ## Everything: lint, types, unit, contract and end-to-end tests.
+	$(BIN)/python -m pytest
+
+lint: $(TEST_STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+unit: $(TEST_STAMP) ## The quick tests: no server, no process.
+	$(BIN)/python -m pytest --ignore tests/e2e --ignore tests/contract --ignore tests/deploy
+
+bench: $(TEST_STAMP) ## Measure beside rsyslog; writes docs/performance.md.
+	$(BIN)/python -m bench
+
+generated: $(TEST_STAMP) ## What is written from the code: the schema and the reference of the configuration.
+	$(BIN)/modeltail config schema > config/agent.schema.json
+	$(BIN)/modeltail config reference > docs/configuration.md
+
+# The pins hold every platform's hashes and no index's name.
+PIN := pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras --no-header --no-emit-index-url \
+	--no-emit-trusted-host --no-emit-find-links --no-annotate
+pins: ## Choose the newest versions of everything we stand on.
+	$(PYTHON) -m venv $(VENV)/pins
+	$(VENV)/pins/bin/pip install --quiet pip-tools
+	$(VENV)/pins/bin/$(PIN) --upgrade --extra patterns --extra example --all-build-deps \
+		--output-file requirements/run.txt pyproject.toml
+	$(VENV)/pins/bin/$(PIN) --upgrade --extra patterns --extra example --extra test --all-build-deps \
+		--constraint requirements/run.txt --output-file requirements/test.txt pyproject.toml
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "modeltail needs Python 3.11 or newer: make PYTHON=...")'
+	@echo "Making the environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what modeltail stands on"
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TEST_STAMP): requirements/test.txt $(RUN_STAMP)
+	@echo "Installing what the tests stand on"
+	@$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+clean: ## Remove what was made here; caches outside the tree stay.
+	rm -rf $(VENV) .modeltail .mypy_cache .ruff_cache .pytest_cache .hypothesis
