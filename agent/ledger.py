@@ -69,5 +69,6 @@ def make_ledger(counts: Mapping[str, Counts], total: int, cursors: Mapping[str, 
 def read_ledger(queue_folder: Path) -> Ledger:
     """The ledger of a queue folder, whether an agent is using it or not. Writes nothing. Raises ``OSError`` when there
     is none."""
-    state = recover(RealDisk(), queue_folder)
-    return make_ledger(state.counts, state.total, {name: cursor for name, (cursor, _) in state.cursors.items()})
+    recovered = recover(RealDisk(), queue_folder)
+    state = recovered.state
+    return make_ledger(state.counts, state.total, {name: cursor for name, (cursor, _) in recovered.cursors.items()})

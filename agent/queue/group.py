@@ -25,13 +25,16 @@ class Entry(msgspec.Struct):
 
 
 class Group(msgspec.Struct):
-    """Frames ready to be written. ``frames`` are buffers whose first is the sync mark of the segment they go to;
-    ``seq`` and ``total`` are the queue's behind the group."""
+    """Frames ready to be written. ``frames`` are buffers whose first is the sync mark of the segment they go to.
+    ``base`` is the first sequence number; ``seq`` and ``total`` are the queue's behind the group, and ``origins`` and
+    ``counts`` what it moves."""
 
     frames: list[list[bytes]]
     base: int
     seq: int
     total: int
+    origins: list[Origin]
+    counts: dict[str, Counts]
 
     @property
     def size(self) -> int:
@@ -50,7 +53,8 @@ class Group(msgspec.Struct):
 def encode_group(run: str, seq: int, total: int, entries: list[Entry], counts: dict[str, Counts]) -> Group:
     """The entries as a group behind ``seq`` and ``total``. ``counts`` are the cumulative ones with these entries.
     Deflates: takes its time."""
-    origins = {(e.origin.input, e.origin.source): e.origin for e in entries if e.origin is not None}
+    by_source = {(e.origin.input, e.origin.source): e.origin for e in entries if e.origin is not None}
+    origins = list(by_source.values())
     pieces = _cut(entries) or [[]]
     base = seq + 1
     encoded: list[list[bytes]] = []
@@ -62,7 +66,7 @@ def encode_group(run: str, seq: int, total: int, entries: list[Entry], counts: d
             run=run,
             stream=documents[0].stream if documents else "",
             parts=[Part(d.batch, d.first, d.count) for d in documents],
-            origins=list(origins.values()) if last else [],
+            origins=origins if last else [],
             counts=counts if last else {},
         )
         count = sum(d.count for d in documents)
@@ -74,7 +78,7 @@ def encode_group(run: str, seq: int, total: int, entries: list[Entry], counts: d
             )
         )  # fmt: skip
         total += count
-    return Group(encoded, base, seq, total)
+    return Group(encoded, base, seq, total, origins, counts)
 
 
 def _cut(entries: list[Entry]) -> list[list[Documents]]:

@@ -84,6 +84,7 @@ class Queue:
         self._write_wanted = asyncio.Event()
         self._sync_wanted = asyncio.Event()
         self._tidy_wanted = asyncio.Event()
+        self._syncing = asyncio.Lock()
         self._room = asyncio.Event()
         self._room.set()
         self._closing = False
@@ -96,12 +97,12 @@ class Queue:
     @property
     def total(self) -> int:
         """Records appended over the queue's whole life."""
-        return self._wal.total
+        return self._wal.state.total
 
     @property
     def counts(self) -> dict[str, Counts]:
         """The cumulative counts of each input."""
-        return self._wal.counts
+        return self._wal.state.counts
 
     @property
     def used_bytes(self) -> int:
@@ -125,7 +126,7 @@ class Queue:
 
     def positions(self, input_id: str) -> dict[str, bytes]:
         """How far the input's sources were read: ``Origin.state`` by source."""
-        return {source: o.state for (owner, source), o in self._wal.origins.items() if owner == input_id}
+        return {source: o.state for (owner, source), o in self._wal.state.origins.items() if owner == input_id}
 
     def subscribe(self, output: str, *, from_oldest: bool, own_cursor: Cursor | None = None) -> Subscription:
         """The output's end of the queue. A new output starts at now, or at the oldest record still here. ``own_cursor``
@@ -144,7 +145,7 @@ class Queue:
         if from_oldest and self._wal.segments:
             oldest = self._wal.segments[0]
             return Cursor(low=oldest.name.base - 1, low_total=oldest.begin_total, start_total=oldest.begin_total)
-        return Cursor(low=self._wal.seq, low_total=self._wal.total, start_total=self._wal.total)
+        return Cursor(low=self._wal.state.seq, low_total=self._wal.state.total, start_total=self._wal.state.total)
 
     def extents(self) -> list[Any]:
         """What readers may read, oldest first."""
@@ -210,6 +211,9 @@ class Queue:
                     _resolve(waiting.done)
             if self._config.sync == "never":
                 self._show()
+            if self._wal.is_full:
+                await self._sync()
+                await self._on_writer(self._wal.seal)
             self._sync_wanted.set()
 
     def _next_group(self) -> list[_Waiting]:
@@ -228,19 +232,31 @@ class Queue:
         entries += [Entry(name, [], None, counts) for name, counts in late.items()]
         while True:
             try:
+                if self._wal.must_sync_first:
+                    await self._sync()
                 await self._on_writer(self._append_blocking, entries)
                 break
             except OSError as error:
-                self.trouble = error.strerror or str(error)
-                _log.error("The queue cannot be written; nothing accepted is lost, inputs wait or shed",
-                           path=str(self.folder), error=self.trouble)  # fmt: skip
-                self._tidy_wanted.set()
-                await asyncio.sleep(DISK_RETRY_SECS)
+                await self._in_trouble(error)
+        self._mended()
+        self.progress += 1
+
+    async def _in_trouble(self, error: OSError) -> None:
+        """A write failed: say so, let finished segments go, wait a little."""
+        self.trouble = error.strerror or str(error)
+        _log.error(
+            "The queue cannot be written; nothing accepted is lost, inputs wait or shed",
+            path=str(self.folder),
+            error=self.trouble,
+        )
+        self._tidy_wanted.set()
+        await asyncio.sleep(DISK_RETRY_SECS)
+
+    def _mended(self) -> None:
         if self.trouble:
             _log.info("The queue can be written again", path=str(self.folder))
             self.trouble = None
             self._room.set()
-        self.progress += 1
 
     def _append_blocking(self, entries: list[Entry]) -> None:
         if self.disk.free(self.folder) < self._config.min_free:
@@ -264,28 +280,33 @@ class Queue:
             await self._sync()
 
     async def _sync(self) -> None:
-        waiters, self._unsynced_waiters = self._unsynced_waiters, []
-        while self._wal.has_unsynced:
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._syncer, self._wal.sync)
-                break
-            except OSError as error:
-                _log.error("A sync of the queue failed; what was not yet durable is written again to a new segment",
-                           path=str(self.folder), error=str(error))  # fmt: skip
-            await self._rewrite()
-        self._show()
-        for waiter in waiters:
-            _resolve(waiter)
+        """Make everything written so far durable and visible, however long the disk is in trouble."""
+        async with self._syncing:
+            waiters, self._unsynced_waiters = self._unsynced_waiters, []
+            while self._wal.has_unsynced:
+                try:
+                    await asyncio.get_running_loop().run_in_executor(self._syncer, self._wal.sync)
+                except OSError as error:
+                    _log.error(
+                        "A sync of the queue failed; what was not yet durable is written again to a new segment",
+                        path=str(self.folder),
+                        error=str(error),
+                    )
+                    await self._rewrite()
+                else:
+                    break
+            self._show()
+            for waiter in waiters:
+                _resolve(waiter)
 
     async def _rewrite(self) -> None:
         while True:
             try:
-                return await self._on_writer(self._wal.rewrite)
+                await self._on_writer(self._wal.rewrite)
             except OSError as error:
-                self.trouble = error.strerror or str(error)
-                _log.error("The queue cannot be written; nothing accepted is lost, inputs wait or shed",
-                           path=str(self.folder), error=self.trouble)  # fmt: skip
-                await asyncio.sleep(DISK_RETRY_SECS)
+                await self._in_trouble(error)
+            else:
+                return self._mended()
 
     def _show(self) -> None:
         changed, self.visible_changed = self.visible_changed, asyncio.Event()
@@ -311,7 +332,7 @@ class Queue:
     async def _trim(self) -> None:
         low = min((cursor.low for cursor in self.cursors.values()), default=0)
         sealed = [segment for segment in self._wal.segments if self._wal.is_sealed(segment)]
-        if (self.trouble or not self._room.is_set()) and low >= self._wal.seq:
+        if (self.trouble or not self._room.is_set()) and low >= self._wal.state.seq:
             await self._on_writer(self._wal.seal)  # room is wanted that only the active segment can give
         finished = [segment for segment in sealed[:-1] if segment.last <= low]
         if finished:

@@ -89,6 +89,8 @@ class Reader:
                 return here
             if here is not None and not here.sealed:
                 return None
+            if here is None:
+                self.close()  # deleted: find the place again by sequence number
             following = self._following(extents)
             if following is None:
                 return None

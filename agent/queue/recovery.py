@@ -11,9 +11,9 @@ import msgspec
 from agent.queue import cursor as cursors
 from agent.queue.cursor import Cursor
 from agent.queue.disk import Disk
-from agent.queue.frame import Damaged, Frame
+from agent.queue.frame import Damaged
 from agent.queue.segment import Header, Name, find_frame, path_of, read_frame, read_header, scan
-from agent.record import Counts, Origin
+from agent.queue.state import State
 
 
 class Found(msgspec.Struct):
@@ -29,17 +29,14 @@ class Found(msgspec.Struct):
 
 
 class Recovered(msgspec.Struct):
-    """The state a queue folder holds. ``seq`` and ``total`` are the last ones given, as far as anything on disk knows.
+    """What a queue folder holds. ``state`` has the last sequence number and total given, as far as anything here knows.
 
     ``torn`` are the bytes behind the last complete group of the newest segment: what a crash cut off, or what was
     damaged there.
     """
 
     segments: list[Found] = []
-    seq: int = 0
-    total: int = 0
-    origins: dict[tuple[str, str], Origin] = {}
-    counts: dict[str, Counts] = {}
+    state: State = msgspec.field(default_factory=State)
     cursors: dict[str, tuple[Cursor, int]] = {}
     unreadable_cursors: list[str] = []
     torn: int = 0
@@ -47,23 +44,24 @@ class Recovered(msgspec.Struct):
 
 def recover(disk: Disk, folder: Path) -> Recovered:
     """Read the folder. Raises ``OSError`` only when the folder itself cannot be listed."""
-    state = Recovered()
+    recovered = Recovered()
     names = disk.names(folder)
     for name in sorted(name for name in map(Name.parse, names) if name is not None):
         found = _look_at(disk, folder, name)
         if found is not None:
-            state.segments.append(found)
-    _read_tail(disk, folder, state)
+            recovered.segments.append(found)
+    _read_tail(disk, folder, recovered)
     for text in sorted(names):
         if text.startswith(cursors.PREFIX):
-            _read_cursor(disk, folder, text, state)
-    for found in state.segments:
+            _read_cursor(disk, folder, text, recovered)
+    state = recovered.state
+    for found in recovered.segments:
         state.seq = max(state.seq, found.name.base - 1)
-    for cursor, _ in state.cursors.values():
+    for cursor, _ in recovered.cursors.values():
         last = cursor.done[-1] if cursor.done else None
         state.seq = max(state.seq, cursor.low, last.last if last else 0)
         state.total = max(state.total, cursor.low_total, last.total if last else 0)
-    return state
+    return recovered
 
 
 def _look_at(disk: Disk, folder: Path, name: Name) -> Found | None:
@@ -87,23 +85,22 @@ def _look_at(disk: Disk, folder: Path, name: Name) -> Found | None:
         disk.close(handle)
 
 
-def _read_tail(disk: Disk, folder: Path, state: Recovered) -> None:
+def _read_tail(disk: Disk, folder: Path, recovered: Recovered) -> None:
     """Positions and counts: the newest readable header, and every group behind it."""
-    start = len(state.segments)
-    for i in range(len(state.segments) - 1, -1, -1):
-        start = i
-        header = state.segments[i].header
-        if header is not None:
-            state.total = header.total
-            state.origins = {(o.input, o.source): o for o in header.origins}
-            state.counts = dict(header.counts)
+    state = recovered.state
+    start = 0
+    for i, found in reversed(list(enumerate(recovered.segments))):
+        if found.header is not None:
+            state.origins = {(o.input, o.source): o for o in found.header.origins}
+            state.counts = dict(found.header.counts)
+            start = i
             break
-    for found in state.segments[start:]:
+    for found in recovered.segments[start:]:
         state.total = max(state.total, found.begin_total or 0)
-        state.torn = _apply(disk, folder, found, state)
+        recovered.torn = _apply(disk, folder, found, state)
 
 
-def _apply(disk: Disk, folder: Path, found: Found, state: Recovered) -> int:
+def _apply(disk: Disk, folder: Path, found: Found, state: State) -> int:
     """Apply the groups of one segment to the state; returns the bytes behind the last complete one."""
     end = found.first
     try:
@@ -115,8 +112,7 @@ def _apply(disk: Disk, folder: Path, found: Found, state: Recovered) -> int:
             state.seq = max(state.seq, frame.seq)
             if not frame.more:
                 end = frame.end
-                state.total = max(state.total, frame.total + frame.count)
-                apply_group_end(frame, state.origins, state.counts)
+                state.apply(frame.seq, frame.total + frame.count, frame.meta.origins, frame.meta.counts)
     except OSError:
         pass  # what could be read counts; the reader will meet the same error and report it
     finally:
@@ -124,17 +120,7 @@ def _apply(disk: Disk, folder: Path, found: Found, state: Recovered) -> int:
     return max(0, found.size - end)
 
 
-def apply_group_end(frame: Frame, origins: dict[tuple[str, str], Origin], counts: dict[str, Counts]) -> None:
-    """Move positions and counts to what the last frame of a group says."""
-    for origin in frame.meta.origins:
-        if origin.state:
-            origins[origin.input, origin.source] = origin
-        else:
-            origins.pop((origin.input, origin.source), None)
-    counts.update(frame.meta.counts)
-
-
-def _read_cursor(disk: Disk, folder: Path, text: str, state: Recovered) -> None:
+def _read_cursor(disk: Disk, folder: Path, text: str, recovered: Recovered) -> None:
     output = text.removeprefix(cursors.PREFIX)
     try:
         handle = disk.open(folder / text)
@@ -145,6 +131,6 @@ def _read_cursor(disk: Disk, folder: Path, text: str, state: Recovered) -> None:
     except OSError:
         found = None
     if found is None:
-        state.unreadable_cursors.append(output)
+        recovered.unreadable_cursors.append(output)
     else:
-        state.cursors[output] = found
+        recovered.cursors[output] = found

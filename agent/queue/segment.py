@@ -19,6 +19,7 @@ A sealed segment never changes. A new process never appends to an old segment.
 """
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,11 +37,13 @@ MAGIC: Final = b"modeltl\n"
 VERSION: Final = 1
 SUFFIX: Final = ".seg"
 _HEAD: Final = struct.Struct("<8sHHII")
+_NAME: Final = re.compile(r"([0-9a-f]{16})-([0-9a-f]{4})-([0-9a-f]{16})\.seg", re.ASCII)
 _SEARCH_BYTES: Final = 1024 * 1024
 
 
 class Header(msgspec.Struct, array_like=True):
-    """What was true when the segment began. ``total`` is the number of records appended to the queue before it."""
+    """What was true, and durable, when the segment began: everything the frames before ``base`` said. ``total`` is the
+    number of records appended to the queue before its first frame."""
 
     run: str
     mark: bytes
@@ -54,23 +57,19 @@ class Name(msgspec.Struct, frozen=True, order=True):
     """A segment's file name, taken apart. Sorts by age."""
 
     base: int
+    again: int
     mark: bytes
 
     @property
     def text(self) -> str:
         """The file name."""
-        return f"{self.base:016x}-{self.mark.hex()}{SUFFIX}"
+        return f"{self.base:016x}-{self.again:04x}-{self.mark.hex()}{SUFFIX}"
 
     @classmethod
     def parse(cls, text: str) -> "Name | None":
         """The name taken apart, or None when it is not a segment's."""
-        base, dash, mark = text.removesuffix(SUFFIX).partition("-")
-        if not (text.endswith(SUFFIX) and dash and len(base) == 16 and len(mark) == 16):
-            return None
-        try:
-            return cls(int(base, 16), bytes.fromhex(mark))
-        except ValueError:
-            return None
+        match = _NAME.fullmatch(text)
+        return cls(int(match[1], 16), int(match[2], 16), bytes.fromhex(match[3])) if match else None
 
 
 _encode_header = msgspec.msgpack.Encoder().encode

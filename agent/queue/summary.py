@@ -10,18 +10,21 @@ from agent.queue.recovery import recover
 
 def summary(folder: Path, disk: Disk | None = None) -> str:
     """Segments, positions and cursors. Raises ``OSError`` when there is no such folder."""
-    state = recover(disk or RealDisk(), folder)
-    size = sum(found.size for found in state.segments)
-    lines = [f"Queue in {folder}: {len(state.segments)} segments, {size:,} bytes, {state.total:,} records in its life."]
-    for found in state.segments:
+    recovered = recover(disk or RealDisk(), folder)
+    state = recovered.state
+    size = sum(found.size for found in recovered.segments)
+    lines = [
+        f"Queue in {folder}: {len(recovered.segments)} segments, {size:,} bytes, {state.total:,} records in its life."
+    ]
+    for found in recovered.segments:
         note = f"  DAMAGED HEADER: {found.damage}" if found.damage else ""
         lines.append(f"  {found.name.text}  {found.size:>14,} bytes{note}")
     lines.append(f"{len(state.origins)} sources whose position is known.")
-    for output, (cursor, _) in sorted(state.cursors.items()):
+    for output, (cursor, _) in sorted(recovered.cursors.items()):
         lines.append(
             f"  output {output}: {cursor.behind(state.total):,} records queued, through with {cursor.passed:,}."
         )
-    lines += [f"  output {output}: CURSOR NOT READABLE" for output in state.unreadable_cursors]
+    lines += [f"  output {output}: CURSOR NOT READABLE" for output in recovered.unreadable_cursors]
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ After a failed sync nothing written since the last good one can be trusted, what
 writes those groups again, same sequence numbers, to a new segment.
 """
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from agent.queue.group import Entry, Group, encode_group
 from agent.queue.reader import Extent
 from agent.queue.recovery import Recovered
 from agent.queue.segment import Header, Name, path_of
-from agent.record import Counts, Origin
+from agent.record import Counts
 
 
 class Segment(msgspec.Struct, eq=False):
@@ -42,10 +43,9 @@ class WriteAheadLog:
         self, disk: Disk, folder: Path, run: str, recovered: Recovered, *, segment_bytes: int, show_unsynced: bool
     ) -> None:
         self.segments = _known(recovered)
-        self.seq = recovered.seq
-        self.total = recovered.total
-        self.origins: dict[tuple[str, str], Origin] = recovered.origins
-        self.counts: dict[str, Counts] = recovered.counts
+        self.state = recovered.state
+        """What is written: the state that positions and counts are read from."""
+        self._durable = recovered.state.copy()
         self._disk = disk
         self._folder = folder
         self._run = run
@@ -65,9 +65,15 @@ class WriteAheadLog:
         return bool(self._unsynced)
 
     @property
-    def visible_seq(self) -> int:
-        """The last sequence number readers may see."""
-        return self._unsynced[0][1].base - 1 if self._unsynced and not self._show_unsynced else self.seq
+    def is_full(self) -> bool:
+        """Whether the active segment has its size: then sync, and seal."""
+        return self._active is not None and self._active.size >= self._segment_bytes
+
+    @property
+    def must_sync_first(self) -> bool:
+        """Whether the next append would begin a segment before the last one is durable. It must not: its records and
+        positions could survive a power cut that takes those before them."""
+        return self._active is None and bool(self._unsynced)
 
     def extents(self) -> list[Extent]:
         """What readers may read, oldest first."""
@@ -75,19 +81,14 @@ class WriteAheadLog:
 
     def append(self, entries: list[Entry]) -> None:
         """Write the entries as one group. Raises ``OSError`` with nothing changed."""
+        if self.must_sync_first:
+            raise OSError(errno.EAGAIN, "what was written before is not durable yet")
         counts = self._counts_with(entries)
-        group = encode_group(self._run, self.seq, self.total, entries, counts)
-        self._write(group)
-        self.seq, self.total = group.seq, group.total
-        self.counts.update(counts)
-        for entry in entries:
-            origin = entry.origin
-            if origin is None:
-                continue
-            if origin.state:
-                self.origins[origin.input, origin.source] = origin
-            else:
-                self.origins.pop((origin.input, origin.source), None)
+        group = encode_group(self._run, self.state.seq, self.state.total, entries, counts)
+        self._write(group, self.state.total)
+        self.state.apply(group.seq, group.total, group.origins, group.counts)
+        if self._show_unsynced:
+            self._durable.apply(group.seq, group.total, group.origins, group.counts)
 
     def sync(self) -> None:
         """Make durable, and visible, what was written when the call began. Raises ``OSError``: then call
@@ -100,28 +101,35 @@ class WriteAheadLog:
             assert segment.handle is not None
             self._disk.sync(segment.handle)
             segment.limit = max(segment.limit, end)
+        for _, group, _ in unsynced:
+            self._durable.apply(group.seq, group.total, group.origins, group.counts)
         del self._unsynced[: len(unsynced)]
 
     def rewrite(self) -> None:
         """After a failed sync: write every group since the last good one again, to a new segment. Raises ``OSError``:
         then call it again."""
         self._active = None
-        groups, self._unsynced = self._unsynced, []
-        for segment, _, _ in groups:
-            self._close(segment)
+        groups = list(self._unsynced)
         if not groups:
             return
+        for segment in {id(s): s for s, _, _ in groups}.values():
+            if segment in self.segments:
+                self._take_back(segment, groups[0][1].base)
+        self._unsynced = []
         try:
-            self._start_segment(groups[0][1].base, self.total)
+            total = self._durable.total
             for _, group, _ in groups:
-                self._write(group)
+                self._write(group, total)
+                total = group.total
         except OSError:
             self._unsynced = groups
+            self._give_up_active()
             raise
 
     def seal(self) -> None:
-        """Close the active segment for writing; the next append starts another."""
-        self._active = None
+        """Close the active segment for writing; the next append starts another. An empty one stays open."""
+        if self._active is not None and self._active.last >= self._active.name.base:
+            self._active = None
 
     def delete(self, segment: Segment) -> None:
         """Delete a sealed segment. What it held must be finished for every output, durably."""
@@ -138,8 +146,10 @@ class WriteAheadLog:
         for segment in self.segments:
             self._close(segment)
 
-    def _write(self, group: Group) -> None:
-        segment = self._segment_for(group)
+    def _write(self, group: Group, total: int) -> None:
+        """Write a group behind ``total`` records."""
+        self._close_finished()
+        segment = self._active or self._start_segment(group.base, total)
         assert segment.handle is not None
         try:
             written = self._disk.write(segment.handle, group.buffers(segment.name.mark), segment.size)
@@ -153,17 +163,13 @@ class WriteAheadLog:
         else:
             self._unsynced.append((segment, group, segment.size))
 
-    def _segment_for(self, group: Group) -> Segment:
-        self._close_finished()
-        active = self._active
-        if active is not None and active.last >= active.name.base and active.size + group.size > self._segment_bytes:
-            active = None
-        return active or self._start_segment(group.base, self.total)
-
     def _start_segment(self, base: int, total: int) -> Segment:
         mark = segments.new_mark()
-        name = Name(base, mark)
-        header = Header(self._run, mark, base, total, list(self.origins.values()), self.counts)
+        again = max((s.name.again + 1 for s in self.segments if s.name.base == base), default=0)
+        name = Name(base, again, mark)
+        durable = self._durable
+        origins = list(durable.origins.values())
+        header = Header(self._run, mark, base, total, origins, dict(durable.counts))
         path = path_of(self._folder, name)
         handle = self._disk.create(path)
         try:
@@ -187,6 +193,22 @@ class WriteAheadLog:
         except OSError:
             self._active = None
 
+    def _give_up_active(self) -> None:
+        active, self._active = self._active, None
+        if active is not None:
+            self._take_back(active, active.name.base)
+
+    def _take_back(self, segment: Segment, base: int) -> None:
+        """Remove from a segment what no sync made durable: all of it, or what lies behind ``limit``. Nobody has seen
+        it."""
+        if segment.name.base >= base:
+            self.delete(segment)
+            return
+        if segment.handle is not None:
+            self._disk.truncate(segment.handle, segment.limit)
+            segment.size, segment.last = segment.limit, base - 1
+            self._close(segment)
+
     def _close_finished(self) -> None:
         """Close what needs no more syncs. Only here and on the writing thread, so that no sync meets a closed file."""
         for segment in self.segments:
@@ -203,7 +225,7 @@ class WriteAheadLog:
         counts: dict[str, Counts] = {}
         for entry in entries:
             if entry.input not in counts:
-                old = self.counts.get(entry.input, Counts())
+                old = self.state.counts.get(entry.input, Counts())
                 counts[entry.input] = Counts(old.accepted, old.bytes, dict(old.dropped), dict(old.noted))
             counts[entry.input].add(entry.counts)
         return counts
@@ -212,7 +234,7 @@ class WriteAheadLog:
 def _known(recovered: Recovered) -> list[Segment]:
     """The segments found at start. Where one ends is what the next one says; the newest ends where the queue does."""
     known: list[Segment] = []
-    last, total = recovered.seq, recovered.total
+    last, total = recovered.state.seq, recovered.state.total
     for found in reversed(recovered.segments):
         begin = found.begin_total if found.begin_total is not None else total
         known.append(Segment(found.name, found.size, found.size, last, begin, total))

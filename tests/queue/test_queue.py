@@ -288,7 +288,7 @@ def test_damaged_middle_frame_costs_only_itself(tmp_path: Path) -> None:
     """A flipped bit in the second frame loses its three records, says so, and keeps the rest."""
     segment = _three_frames(tmp_path)
     data = bytearray(segment.read_bytes())
-    mark = bytes.fromhex(segment.name[17:33])
+    mark = bytes.fromhex(segment.name[22:38])
     starts = [i for i in range(30, len(data)) if data.startswith(mark, i)][-3:]
     data[starts[1] + 60] ^= 1
     segment.write_bytes(data)
@@ -308,7 +308,7 @@ def test_damaged_header_keeps_every_frame(tmp_path: Path) -> None:
 def test_garbage_segment_does_not_stop_the_start(tmp_path: Path, content: bytes) -> None:
     """An empty, zeroed or garbage segment is passed over."""
     _three_frames(tmp_path)
-    (tmp_path / "00000000000000ff-0011223344556677.seg").write_bytes(content)
+    (tmp_path / "00000000000000ff-0000-0011223344556677.seg").write_bytes(content)
     assert _read_all(tmp_path)[0] == ids(1) + ids(2) + ids(3)
 
 
