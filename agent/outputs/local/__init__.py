@@ -1,0 +1,1 @@
+"""The embedded store: an output that needs no server, and the search over it."""

@@ -1,0 +1,1 @@
+"""Documents in a file, one a line."""

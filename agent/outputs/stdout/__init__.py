@@ -1,0 +1,1 @@
+"""Documents on standard output, for trying things out."""
