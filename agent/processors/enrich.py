@@ -1,0 +1,64 @@
+"""Enrich: what is the same for all records of a batch, or known to the input rather than to the record.
+
+A constant never overwrites what a record said of itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from agent.processors.normalise.times import read_at
+from agent.record import Batch, Table
+from agent.values import Column, quote
+
+ECS_VERSION: Final = "9.2.0"
+_FIXED: Final = {"ecs.version": quote(ECS_VERSION), "data_stream.type": quote("logs")}
+
+
+def enrich(batch: Batch, identity: Mapping[str, bytes]) -> Batch:
+    """Add to every table of a batch who wrote it, where it was read and when; returns the batch.
+
+    ``identity`` are places and their JSON text: the model, the service, the host (``agent.model.identity``,
+    ``agent.host.host``). What the input knows (``batch.constants``, ``batch.columns``) comes after it, and what a
+    record holds comes first.
+    """
+    common = {**identity, **_FIXED, **batch.constants, "event.created": read_at(batch.read_at_ns)}
+    for table in batch.tables:
+        _add_columns(table, batch.columns)
+        dataset = quote(table.dataset)
+        constants = {
+            **common,
+            "event.dataset": dataset,
+            "data_stream.dataset": dataset,
+            "data_stream.namespace": quote(table.namespace),
+            **table.constants,
+        }
+        if (
+            "gen_ai.request.model" in table.places
+            and "ml.model.name" not in table.places
+            and "ml.model.name" not in constants
+        ):
+            # The model an LLM call asks for names the model only where nobody else does.
+            _add_columns(
+                table, {"ml.model.name": table.columns[table.places.index("gen_ai.request.model")]}, aligned=True
+            )
+        for place in table.places:
+            constants.pop(place, None)
+        table.constants = constants
+    return batch
+
+
+def _add_columns(table: Table, columns: Mapping[str, Column], aligned: bool = False) -> None:
+    """Add columns the records do not have themselves. ``aligned``: they are of the table's rows, not of the batch's
+    lines."""
+    added = {
+        place: column if aligned else _at(column, table.rows)
+        for place, column in columns.items()
+        if place not in table.places
+    }
+    table.places += tuple(added)
+    table.columns = [*table.columns, *added.values()]
+
+
+def _at(column: Column, rows: Sequence[int]) -> Column:
+    """The values of certain rows, which are ascending."""
+    return column if len(rows) == len(column) else list(map(column.__getitem__, rows))

@@ -1,0 +1,11 @@
+"""Normalise: lines as models write them into the places of the document (``docs/document.md``).
+
+lines ── decode strictly ──▶ records ── same keys together ──▶ columns ──▶ tables
+           │ refused            │ shaped: laid flat first         │ misfits
+           ▼                    ▼                                 ▼
+        tolerant, text       shapes                     record (the reference path)
+"""
+
+from agent.processors.normalise.normaliser import Normaliser, NormaliseSettings, normalise
+
+__all__ = ["NormaliseSettings", "Normaliser", "normalise"]

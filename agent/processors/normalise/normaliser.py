@@ -1,0 +1,229 @@
+"""Lines of a batch into tables of the document's places."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from agent.config.fields import Zone
+from agent.processors.normalise.columns import MAX_KEYS, Planner, read_columns
+from agent.processors.normalise.record import read_record
+from agent.processors.normalise.shapes import has_shape, reshape
+from agent.processors.normalise.spellings import rules
+from agent.processors.normalise.text import read_line, unparsed
+from agent.processors.normalise.times import read_at, zone_of
+from agent.processors.normalise.tolerant import Record, decode, walk
+from agent.record import Batch, Table
+from agent.values import Column
+
+CHUNK: Final = 512
+"""Lines read at a time: what they decode to still lies in the processor's cache when it is read (a whole batch at
+once takes a third longer)."""
+
+MIN_ROWS: Final = 3
+"""From this many records with the same keys on, columns are cheaper than records one by one."""
+
+_MARKS: Final = "\ufeff\x00 \t\r"
+"""What may stand before an object without belonging to it: a byte order mark, and the NULs a truncated file begins
+with."""
+
+
+class NormaliseSettings(msgspec.Struct, frozen=True):
+    """What an input's lines are read with."""
+
+    timezone: Annotated[Zone, Meta(description="Zone of times written without one.")] = "UTC"
+    dataset: Annotated[str, Meta(description="Dataset part of the data stream's name.")] = "modeltail.inference"
+    namespace: Annotated[str, Meta(description="Namespace part of the data stream's name.")] = "default"
+
+
+class Normaliser:
+    """Fills ``batch.tables`` from ``batch.lines``.
+
+    Holds bounded caches only, so one serves all batches of an input. Nothing is ever refused: a line that is no JSON
+    object becomes a message, a value that does not fit goes to ``fields``. Counts ``dropped``: ``empty`` (blank
+    lines). Counts ``noted``: ``invalid_utf8`` (bytes replaced by U+FFFD), ``not_json_nan`` (``NaN`` or an infinity
+    marked as a string), ``parse_failed`` (began as an object and was none).
+    """
+
+    def __init__(self, settings: NormaliseSettings | None = None) -> None:
+        self._settings = settings or NormaliseSettings()
+        self._zone = zone_of(self._settings.timezone)
+        self._rules = rules(self._zone)
+        self._planner = Planner(self._rules)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Fill the tables and counts of a batch, and return it."""
+        work = _Work(self, batch)
+        for start in range(0, len(batch.lines), CHUNK):
+            work.read(start, batch.lines[start : start + CHUNK])
+        batch.tables = work.tables.made
+        return batch
+
+
+class _Tables:
+    """Collects rows into as few tables as possible, each with its rows ascending."""
+
+    def __init__(self, dataset: str, namespace: str) -> None:
+        self.made: list[Table] = []
+        self._last: dict[tuple[str, ...], tuple[Table, list[list[object]], list[int]]] = {}
+        self._stream = (dataset, namespace)
+
+    def add(self, places: tuple[str, ...], columns: Iterable[Column], rows: Sequence[int]) -> None:
+        """Add records that have these places filled."""
+        last = self._last.get(places)
+        if last and last[2][-1] < rows[0]:
+            _, into, known = last
+            for column, more in zip(into, columns, strict=True):
+                column += more
+            known += rows
+            return
+        dataset, namespace = self._stream
+        table = Table(places, [list(column) for column in columns], list(rows), dataset=dataset, namespace=namespace)
+        self.made.append(table)
+        self._last[places] = (table, table.columns, table.rows)  # type: ignore[assignment]
+
+
+class _Work:
+    """The reading of one batch."""
+
+    def __init__(self, owner: Normaliser, batch: Batch) -> None:
+        settings = owner._settings
+        self.tables = _Tables(settings.dataset, settings.namespace)
+        self._rules, self._planner, self._zone = owner._rules, owner._planner, owner._zone
+        self._dropped, self._noted = batch.counts.dropped, batch.counts.noted
+        self._read_at = read_at(batch.read_at_ns)
+        self._alone: list[tuple[int, dict[str, bytes]]] = []
+
+    def read(self, start: int, lines: list[bytes]) -> None:
+        """Read some of the batch's lines, the first of which has the index ``start``."""
+        records, rows = self._decode(start, self._valid(lines))
+        self._read_groups(records, rows, flat=False)
+        self._collect()
+
+    def _note(self, mark: str) -> None:
+        self._noted[mark] = self._noted.get(mark, 0) + 1
+
+    def _valid(self, lines: list[bytes]) -> list[bytes]:
+        """The lines as UTF-8."""
+        joined = b"\n".join(lines)
+        if joined.isascii():
+            return lines
+        try:
+            joined.decode()
+        except UnicodeDecodeError:
+            return [self._mend(line) for line in lines]
+        return lines
+
+    def _mend(self, line: bytes) -> bytes:
+        mended = line.decode(errors="replace").encode()
+        if mended != line:
+            self._note("invalid_utf8")
+        return mended
+
+    def _decode(self, start: int, lines: list[bytes]) -> tuple[list[Record], Sequence[int]]:
+        """The lines that are objects, and their rows; what the others come to is put aside."""
+        records: list[Record] = []
+        refused: list[int] = []
+        remaining = iter(lines)
+        while True:
+            try:
+                # On an error the records before it stay in the list, so its length says which line it was.
+                records.extend(map(decode, remaining))
+                break
+            except (msgspec.DecodeError, RecursionError):
+                refused.append(len(records))
+                records.append({})
+        if not refused:
+            return records, range(start, start + len(records))
+        gone = {at for at in refused if not self._read_refused(start + at, lines[at], records, at)}
+        kept = [at for at in range(len(records)) if at not in gone]
+        return [records[at] for at in kept], [start + at for at in kept]
+
+    def _read_refused(self, row: int, line: bytes, records: list[Record], at: int) -> bool:
+        """Read a line the strict decoder refused. True if it is an object after all, and now in ``records``."""
+        if not line.strip():
+            self._dropped["empty"] = self._dropped.get("empty", 0) + 1
+            return False
+        text = line.decode()
+        plain = text.lstrip(_MARKS)
+        if not plain.startswith("{"):
+            self._alone.append((row, read_line(text, self._zone, self._read_at)))
+            return False
+        try:
+            members, not_finite = walk(plain)
+        except (ValueError, RecursionError):
+            self._note("parse_failed")
+            self._alone.append((row, unparsed(text, self._read_at)))
+            return False
+        if not_finite:
+            self._note("not_json_nan")
+        records[at] = members
+        return True
+
+    def _read_groups(self, records: list[Record], rows: Sequence[int], flat: bool) -> None:
+        """Read records, together where they have the same keys. ``flat``: they were laid flat already."""
+        for keys, group, at in _same_keys(records, rows):
+            if len(group) < MIN_ROWS or len(keys) > MAX_KEYS:
+                for row, record in zip(at, group, strict=True):
+                    self._read_alone(row, record, flat)
+            elif not flat and self._planner.plan(keys).shaped:
+                self._read_groups([_flat(record) for record in group], at, flat=True)
+            else:
+                read, misfits = read_columns(group, keys, self._planner, self._read_at)
+                if read:
+                    self.tables.add(
+                        read.places, read.columns, at if len(read.indexes) == len(at) else [at[i] for i in read.indexes]
+                    )
+                for index in misfits:
+                    self._read_alone(at[index], group[index], flat=True)
+
+    def _read_alone(self, row: int, record: Record, flat: bool) -> None:
+        if not flat and has_shape(tuple(record)):
+            record = _flat(record)
+        self._alone.append((row, read_record(record, self._rules, self._read_at)))
+
+    def _collect(self) -> None:
+        """Put the records that were read alone into tables."""
+        self._alone.sort(key=_row)
+        for places, group, rows in _same_keys([places for _, places in self._alone], [row for row, _ in self._alone]):
+            self.tables.add(places, zip(*map(dict.values, group), strict=True), rows)
+        self._alone = []
+
+
+V = TypeVar("V")
+
+
+def _row(read: tuple[int, dict[str, bytes]]) -> int:
+    return read[0]
+
+
+def _flat(record: Record) -> Record:
+    try:
+        return reshape(record)
+    except RecursionError:
+        return record
+
+
+def _same_keys(
+    records: list[dict[str, V]], rows: Sequence[int]
+) -> Iterator[tuple[tuple[str, ...], list[dict[str, V]], Sequence[int]]]:
+    """Groups of records with the same keys in the same order, and their rows."""
+    keys: list[tuple[str, ...]] = list(map(tuple, records))
+    if not keys:
+        return
+    if keys.count(keys[0]) == len(keys):
+        yield keys[0], records, rows
+        return
+    groups: dict[tuple[str, ...], tuple[list[dict[str, V]], list[int]]] = {}
+    for key, record, row in zip(keys, records, rows, strict=True):
+        group = groups.setdefault(key, ([], []))
+        group[0].append(record)
+        group[1].append(row)
+    for key, (members, at) in groups.items():
+        yield key, members, at
+
+
+def normalise(batch: Batch, settings: NormaliseSettings) -> Batch:
+    """Normalise one batch with settings of its own. For many batches keep a ``Normaliser``."""
+    return Normaliser(settings)(batch)

@@ -1,0 +1,164 @@
+"""Render: the rows of a batch's tables as bulk-ready NDJSON.
+
+Each record becomes two lines: ``{"create":{"_id":ID}}`` and the document, whose ``event.id`` is the same id. A
+document is constant pieces joined with the record's values, so no value is read, and none can become anything but a
+value: values hold no newline, and stand only where a value may stand.
+
+The pieces are worked out once for records that fill the same places (``_layout``) and with a batch's constants folded
+in once per table; what is left per record is one slot in one ``join``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+from agent.record import MAX_BATCH_RECORDS, Batch, Documents, Table, stream_name
+from agent.values import Column, quote
+
+MAX_CACHED_PLACES: Final = 128
+_FLAT: Final = ("fields", "labels")
+_FIRST: Final = ("@timestamp", "message", "log", "error", "ml", "gen_ai", "event")
+_ACTION: Final = b'{"create":{"_id":"'
+_NEXT: Final = b"\n" + _ACTION
+_ID: Final = "event.id"
+
+_HEX: Final = [b"%x" % index for index in range(MAX_BATCH_RECORDS)]
+
+Tree = dict[str, "Tree | str"]
+
+
+def render(batch: Batch, run: str, batch_number: int, max_bytes: int = 4 * 1024**2) -> list[Documents]:
+    """The documents of a batch, by data stream, in the order of its lines.
+
+    Ids are ``record_id(run, batch_number, index)``; the index runs over the whole batch without gaps, one data stream
+    after the other. No ``Documents`` is larger than ``max_bytes`` unless a single record is.
+    """
+    streams: dict[str, list[Table]] = {}
+    for table in batch.tables:
+        if len(table.rows):
+            streams.setdefault(stream_name(table.dataset, table.namespace), []).append(table)
+    made: list[Documents] = []
+    first = 0
+    prefix = f"{run}-{batch_number:x}-".encode()
+    for stream, tables in streams.items():
+        count = sum(len(table.rows) for table in tables)
+        ndjson = (
+            _render_one(tables[0], prefix, range(first, first + count))
+            if len(tables) == 1
+            else _render_many(tables, prefix, first)
+        )
+        made += _split(Documents(stream, batch_number, first, count, ndjson), max_bytes)
+        first += count
+    return made
+
+
+def _render_one(table: Table, prefix: bytes, indexes: Iterable[int]) -> bytes:
+    """The two lines of every row of a table; ``indexes`` end their ids."""
+    ids = list(map(_HEX.__getitem__, indexes))
+    pieces, places = _fold(table, prefix)
+    stride = 2 * len(places) + 1
+    parts: list[object] = []
+    for piece in pieces:
+        parts += (piece, None)
+    parts.pop()
+    parts *= len(ids)
+    columns: dict[str, Column] = dict(zip(table.places, table.columns, strict=True))
+    columns[_ID] = ids
+    for slot, place in enumerate(places):
+        parts[2 * slot + 1 :: stride] = columns[place]
+    return b"".join(parts)  # type: ignore[arg-type]
+
+
+def _render_many(tables: Sequence[Table], prefix: bytes, first: int) -> bytes:
+    """The same for several tables whose rows lie among one another."""
+    order = sorted(row for table in tables for row in table.rows)
+    position = dict(zip(order, range(len(order)), strict=True))
+    records: list[bytes] = [b""] * len(order)
+    for table in tables:
+        positions = [position[row] for row in table.rows]
+        rendered = _render_one(table, prefix, [first + at for at in positions])
+        # No value holds a newline, so this stands only where a record ends and the next begins.
+        for at, record in zip(positions, rendered[len(_ACTION) : -1].split(_NEXT), strict=True):
+            records[at] = record
+    return _ACTION + _NEXT.join(records) + b"\n"
+
+
+def _split(documents: Documents, max_bytes: int) -> Iterable[Documents]:
+    """The documents in parts of at most ``max_bytes``, cut between records."""
+    if len(documents.ndjson) <= max_bytes:
+        yield documents
+        return
+    records = documents.ndjson[len(_ACTION) : -1].split(_NEXT)
+    overhead = len(_NEXT)
+    start, size = 0, 0
+    for at, record in enumerate([*records, b""]):
+        grown = size + overhead + len(record)
+        if at == len(records) or (grown > max_bytes and at > start):
+            ndjson = _ACTION + _NEXT.join(records[start:at]) + b"\n"
+            yield Documents(documents.stream, documents.batch, documents.first + start, at - start, ndjson)
+            start, grown = at, overhead + len(record)
+        size = grown
+
+
+def _fold(table: Table, prefix: bytes) -> tuple[list[bytes], list[str]]:
+    """Constant pieces, and the places whose values go between them."""
+    known = (*table.places, *table.constants)
+    layout = _cached_layout if len(known) <= MAX_CACHED_PLACES else _layout
+    pieces, between = [_ACTION + prefix], [_ID]
+    pending = b'"}}\n'
+    for text, place in layout(known):
+        pending += text
+        if place is None:
+            continue
+        if place == _ID:
+            pending += b'"' + prefix
+        if place in table.constants:
+            pending += table.constants[place]
+            continue
+        pieces.append(pending)
+        between.append(place)
+        pending = b'"' if place == _ID else b""
+    return [*pieces, pending + b"\n"], between
+
+
+def _layout(places: tuple[str, ...]) -> list[tuple[bytes, str | None]]:
+    """The document with these places: what stands before each place's value, in order, and what stands behind the
+    last."""
+    tree: Tree = {}
+    for place in (_ID, *places):
+        _plant(tree, place)
+    slots: list[tuple[bytes, str | None]] = []
+    behind = _write(tree, b"", slots, top=True)
+    return [*slots, (behind, None)]
+
+
+_cached_layout: Final = lru_cache(maxsize=512)(_layout)
+
+
+def _plant(tree: Tree, place: str) -> None:
+    root, dot, rest = place.partition(".")
+    names = [root, rest] if dot and root in _FLAT else place.split(".")
+    *parents, leaf = names
+    for parent in parents:
+        branch = tree.setdefault(parent, {})
+        if isinstance(branch, str):
+            raise ValueError(f"two places lie one within the other: {branch} and {place}")
+        tree = branch
+    if leaf in tree:
+        raise ValueError(f"a place is filled twice or lies within another: {place}")
+    tree[leaf] = place
+
+
+def _write(tree: Tree, before: bytes, slots: list[tuple[bytes, str | None]], top: bool = False) -> bytes:
+    """Write an object; returns what has to stand behind its last value."""
+    before += b"{"
+    names: Mapping[str, int] = {name: i for i, name in enumerate(_FIRST)} if top else {}
+    for name in sorted(tree, key=lambda name: (names.get(name, len(_FIRST)), name)):
+        before += quote(name) + b":"
+        branch = tree[name]
+        if isinstance(branch, str):
+            slots.append((before, branch))
+            before = b","
+        else:
+            before = _write(branch, before, slots) + b","
+    return before.removesuffix(b",") + b"}"
