@@ -1,0 +1,1 @@
+"""What the benchmark must not get wrong: its counting, its verdicts, its answers."""
