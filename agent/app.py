@@ -6,9 +6,10 @@ that what is read on the way down can still be sent.
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
 import uvloop
@@ -18,7 +19,7 @@ from agent.config.root import AgentConfig
 from agent.delivery.contract import Output
 from agent.delivery.dead_letters import DeadLetters
 from agent.delivery.loop import DeliveryLoop
-from agent.errors import ModeltailError, SendError
+from agent.errors import ModeltailError, Retryable, SendError
 from agent.host import host
 from agent.inputs import InputConfig
 from agent.inputs.contract import Input, Stop
@@ -37,6 +38,7 @@ from agent.processors.normalise import Normaliser, NormaliseSettings
 from agent.queue.cursor import decode_cursor
 from agent.queue.queue import Queue, open_queue
 from agent.record import RunId
+from agent.status.server import serve_status
 from agent.status.view import View
 
 _log = Log("agent")
@@ -153,7 +155,8 @@ async def _serve(config: AgentConfig, shutdown: Shutdown) -> None:
                 output=name,
             )
         view = View(queue, loops, run_id)
-        await stack.enter_async_context(_status(config, view))
+        if config.status.enabled:
+            await stack.enter_async_context(serve_status(config.status, view))
         inputs = [(i, make_input(i, queue.positions(i.id))) for i in config.inputs]
         pipeline = Pipeline(queue, run_id)
         stop = Stop()
@@ -167,6 +170,7 @@ async def _serve(config: AgentConfig, shutdown: Shutdown) -> None:
                 for i, component in inputs
             ]
             watching = tasks.create_task(_watch(view), name="watchdog")
+            _tune_collector()
             view.ready = True
             notify.notify("READY=1")
             _log.info("Ready", inputs=[i.id for i in config.inputs], outputs=list(loops), queue=str(config.queue.path))
@@ -199,6 +203,14 @@ async def setup_outputs(config: AgentConfig) -> list[str]:
                 except SendError as error:
                     problems.append(f"{component.id}: {error}")
     return problems
+
+
+def _tune_collector() -> None:
+    """What is there at the start stays, and what a batch makes is freed by reference count: collecting often finds
+    nothing."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def _until_asked(shutdown: Shutdown, reading: list[asyncio.Task[None]]) -> None:
@@ -249,27 +261,26 @@ async def _watch(view: View) -> None:
 
 
 async def _deliver_to(output: Output, config: OutputConfig, queue: Queue, root: AgentConfig) -> DeliveryLoop:
-    own = None
     load = getattr(output, "load_cursor", None)
-    if load is not None:
-        stored = await load()
-        own = decode_cursor(stored) if stored is not None else None
-    subscription = queue.subscribe(config.id, from_oldest=config.start == "oldest", own_cursor=own)
-    if load is not None:
-        subscription.before_trim = output.make_durable  # type: ignore[attr-defined]
+    stored = await _load_cursor(config.id, load) if load is not None else None
+    subscription = queue.subscribe(
+        config.id,
+        from_oldest=config.start == "oldest",
+        own_cursor=decode_cursor(stored) if stored is not None else None,
+    )
+    subscription.before_trim = getattr(output, "make_durable", None)
     dead_letters = DeadLetters(root.queue.path / "dead-letters" / config.id, root.dead_letters)
     return DeliveryLoop(output, queue, subscription, config.delivery, dead_letters)
 
 
-@contextlib.asynccontextmanager
-async def _status(config: AgentConfig, view: View) -> AsyncIterator[None]:
-    if not config.status.enabled:
-        yield
-        return
-    from agent.status.server import serve_status
-
-    async with serve_status(config.status, view):
-        yield
+async def _load_cursor(output: str, load: Callable[[], Awaitable[bytes | None]]) -> bytes | None:
+    """The output's own cursor. Without it records could be stored twice, so this waits until it can be read."""
+    while True:
+        try:
+            return await load()
+        except Retryable as trouble:
+            _log.error("An output cannot say how far it came; trying again", output=output, error=str(trouble))
+            await asyncio.sleep(1.0)
 
 
 def _leaves(group: BaseExceptionGroup[ModeltailError]) -> Iterable[BaseException]:

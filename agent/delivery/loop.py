@@ -7,6 +7,7 @@ before that sends them again under the same ids.
 """
 
 import asyncio
+import contextlib
 import time
 
 import msgspec
@@ -76,6 +77,7 @@ class DeliveryLoop:
         """Deliver what is in the queue, cutting every back-off short; at the first failure leave the rest there.
         ``run`` then returns."""
         self._stopping.set()
+        self._queue.wake_readers()
 
     async def run(self) -> None:
         """Deliver until ``finish`` is called and the queue is empty or the output fails. Cancelling leaves what is in
@@ -95,31 +97,23 @@ class DeliveryLoop:
         deadline: float | None = None
         while not (self._gave_up or self._batcher.is_full):
             changed = self._queue.visible_changed
-            stored = await self.subscription.read_now(self._batcher.room_bytes)
-            self._batcher.add(stored)
-            if stored:
+            self._batcher.add(await self.subscription.read_now(self._batcher.room_bytes))
+            if self._batcher.is_full or changed.is_set():
                 continue
             if self._stopping.is_set():
                 return not self._batcher.is_empty
             if self._batcher.is_empty:
-                await self._wait(changed, None)
+                await changed.wait()
                 continue
             # Company is worth waiting for only when sending often: after a pause the first records go at once.
             now = time.monotonic()
             deadline = deadline or max(self._last_sent + self._config.batch_age, now)
             if deadline <= now:
                 break
-            await self._wait(changed, deadline - now)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(deadline - now):
+                    await changed.wait()
         return not self._gave_up
-
-    async def _wait(self, changed: asyncio.Event, secs: float | None) -> None:
-        """Wait for new frames or the stop. Never cancels a read, whose frames would be lost to this process."""
-        waits = [asyncio.create_task(changed.wait()), asyncio.create_task(self._stopping.wait())]
-        try:
-            await asyncio.wait(waits, timeout=secs, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     # Delivering.
 
@@ -127,6 +121,8 @@ class DeliveryLoop:
         """Give every record of the batch a fate, then finish its frames."""
         try:
             self._last_sent = time.monotonic()
+            # What an earlier process may have sent, nobody here knows.
+            batch.in_doubt = any(frame.run != self._queue.run for frame in batch.frames)
             if self._output.ordered:
                 batch.cursor_after = self._cursor_after(batch)
             fates = await self._settle(batch)
@@ -224,11 +220,9 @@ class DeliveryLoop:
 
     async def _sleep(self, secs: float) -> None:
         """Wait, or until the stop begins: then one attempt is left."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(secs):
                 await self._stopping.wait()
-        except TimeoutError:
-            pass
 
     def _tell(self, failure: BaseException, secs: float) -> None:
         self.state.retry_in_secs = secs
@@ -312,11 +306,8 @@ class DeliveryLoop:
 
     def _look_for_repeats(self, batch: DeliveryBatch, outcome: Outcome) -> None:
         """A repeat of what was never sent before means that an id was given twice: never to be passed over silently."""
-        if outcome.duplicates and batch.attempt == 1 and not batch.in_doubt and self._is_first_sending(batch):
+        if outcome.duplicates and batch.frames and batch.attempt == 1 and not batch.in_doubt:
             _log.error(
                 "Records were there already at their first sending", output=self._output.id, records=outcome.duplicates
             )
             self.subscription.note({"unexpected_duplicates": outcome.duplicates})
-
-    def _is_first_sending(self, batch: DeliveryBatch) -> bool:
-        return bool(batch.frames) and all(frame.run == self._queue.run for frame in batch.frames)

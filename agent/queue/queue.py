@@ -43,6 +43,9 @@ from agent.record import Counts
 GROUP_BYTES = 8 * 1024**2
 """Batches waiting together are written as one group up to about this many bytes, uncompressed."""
 DISK_RETRY_SECS = 1.0
+TIDY_SECS = 0.5
+"""How often cursors are written and segments deleted at most, unless someone waits for the room. What was delivered
+since is repeated after a kill, under the same ids."""
 _LEAST_SEGMENT = 64 * 1024
 LOCK = "lock"
 
@@ -84,6 +87,7 @@ class Queue:
         self._write_wanted = asyncio.Event()
         self._sync_wanted = asyncio.Event()
         self._tidy_wanted = asyncio.Event()
+        self._tidy_urgent = asyncio.Event()
         self._syncing = asyncio.Lock()
         self._room = asyncio.Event()
         self._room.set()
@@ -160,6 +164,8 @@ class Queue:
         self.progress += 1
         self._cursor_files.touch(output)
         self._tidy_wanted.set()
+        if not self._room.is_set():
+            self._tidy_urgent.set()
 
     # Appending.
 
@@ -191,7 +197,7 @@ class Queue:
                 continue
             _log.warning("The queue is full: inputs wait", used_bytes=self.used_bytes, reason=self.trouble)
             self._room.clear()
-            self._tidy_wanted.set()
+            self._tidy_now()
             await self._room.wait()
         return True
 
@@ -210,7 +216,7 @@ class Queue:
                 else:
                     _resolve(waiting.done)
             if self._config.sync == "never":
-                self._show()
+                self.wake_readers()
             if self._wal.is_full:
                 await self._sync()
                 await self._on_writer(self._wal.seal)
@@ -249,7 +255,7 @@ class Queue:
             path=str(self.folder),
             error=self.trouble,
         )
-        self._tidy_wanted.set()
+        self._tidy_now()
         await asyncio.sleep(DISK_RETRY_SECS)
 
     def _mended(self) -> None:
@@ -295,7 +301,7 @@ class Queue:
                     await self._rewrite()
                 else:
                     break
-            self._show()
+            self.wake_readers()
             for waiter in waiters:
                 _resolve(waiter)
 
@@ -308,7 +314,8 @@ class Queue:
             else:
                 return self._mended()
 
-    def _show(self) -> None:
+    def wake_readers(self) -> None:
+        """Let everyone who waits for ``visible_changed`` look again."""
         changed, self.visible_changed = self.visible_changed, asyncio.Event()
         changed.set()
 
@@ -320,7 +327,15 @@ class Queue:
             await self._tidy_wanted.wait()
             self._tidy_wanted.clear()
             await self._tidy()
-            await asyncio.sleep(self._config.sync_interval)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TIDY_SECS):
+                    await self._tidy_urgent.wait()
+            self._tidy_urgent.clear()
+
+    def _tidy_now(self) -> None:
+        """Someone waits for room."""
+        self._tidy_wanted.set()
+        self._tidy_urgent.set()
 
     async def _tidy(self) -> None:
         try:
@@ -374,7 +389,7 @@ class Queue:
     def _close(self) -> None:
         """Let the loops end once what is waiting is written."""
         self._closing = True
-        for wanted in (self._write_wanted, self._sync_wanted, self._tidy_wanted):
+        for wanted in (self._write_wanted, self._sync_wanted, self._tidy_wanted, self._tidy_urgent):
             wanted.set()
 
     def _release(self) -> None:
@@ -420,7 +435,7 @@ async def open_queue(config: QueueConfig, run: str, disk: Disk | None = None) ->
     except OSError as error:
         raise QueueError(f"the queue folder {config.path} cannot be used: {error.strerror or error}") from error
     try:
-        recovered = await asyncio.to_thread(recover, disk, config.path)
+        recovered = recover(disk, config.path)  # nothing else runs yet that could be held up
         for found in recovered.segments:
             if found.damage:
                 _log.error("A segment's header is damaged", segment=found.name.text, reason=found.damage)
