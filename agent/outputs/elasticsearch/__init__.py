@@ -1,0 +1,12 @@
+"""The ``elasticsearch`` output: bulk requests into data streams, each record exactly once.
+
+config      the settings
+names       which data stream a record goes to, and which template covers it
+template    the index template: settings and mappings
+body        frames of the queue as one gzip request body
+transport   connections to the hosts: TLS, authentication, fail-over
+answer      what an answer means, for the batch and for each record
+doubt       which records arrived although their request had no answer
+rescue      a refused record in a form nothing can refuse
+output      the output itself
+"""

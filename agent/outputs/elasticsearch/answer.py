@@ -1,0 +1,206 @@
+"""What an answer to a bulk request means: for the batch an error of ``agent.errors``, for each record its outcome.
+
+Two questions are kept apart. Did the answer come from a bulk request that was carried out? Only a success whose body is
+JSON with one item per record says so; anything else in its place (a login page, a truncated body) leaves open what
+happened. And what became of each record?
+
+    status of an item            the record
+    200, 201                     is there (or in the server's own failure store, which is counted)
+    409 on ``create``            is there already: an earlier attempt arrived
+    429, 5xx                     is sent again
+    403, 404                     cannot be taken until a person acts; if all records are so, the output pauses
+    any other                    is refused for what it is, with the reason
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, TypeVar
+
+import msgspec
+
+from agent.delivery.contract import Outcome
+from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
+
+T = TypeVar("T")
+
+FILTER_PATH: Final = ",".join(
+    (
+        "errors",
+        "items.*.status",
+        "items.*.failure_store",
+        "items.*.error.type",
+        "items.*.error.reason",
+        "items.*.error.caused_by.reason",
+    )
+)
+"""What of the answer is asked for. ``status`` must be among it: an item with nothing left would vanish, and positions
+shift.
+"""
+
+MAX_PART_CHARS: Final = 400
+"""Reasons quote the document; of each of the three parts (type, reason, cause) more than this is cut."""
+
+MAX_RETRY_AFTER_SECS: Final = 3600.0
+"""A server that asks for a longer pause is asked again after this one."""
+
+
+class _Cause(msgspec.Struct):
+    reason: str | None = None
+
+
+class _ItemError(msgspec.Struct):
+    type: str | None = None
+    reason: str | None = None
+    caused_by: _Cause | None = None
+
+
+class _Item(msgspec.Struct):
+    status: int
+    error: _ItemError | None = None
+    failure_store: str | None = None
+
+
+class _Bulk(msgspec.Struct):
+    errors: bool
+    items: list[dict[str, _Item]] = []
+
+
+class _Cluster(msgspec.Struct):
+    """A whole request that was refused: an error object, or only a sentence."""
+
+    error: _ItemError | str | None = None
+
+
+_bulk_decoder = msgspec.json.Decoder(_Bulk)
+_refusal_decoder = msgspec.json.Decoder(_Cluster)
+
+
+def _decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+    """The decoded body. Raises ``ValueError`` (msgspec's errors are) when it is something else.
+
+    Reasons quote documents, and a quoted half of a surrogate pair, which Elasticsearch takes and writes, is refused by
+    msgspec: such an answer is read again by the more tolerant standard library.
+    """
+    try:
+        return decoder.decode(body)
+    except ValueError:
+        try:
+            return msgspec.convert(json.loads(body), decoder.type)
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
+
+
+def read_answer(status: int, headers: Mapping[str, str], body: bytes, count: int) -> Outcome:
+    """The outcome of a bulk request of ``count`` records, or the ``SendError`` that fits. Header names: any case."""
+    if not 200 <= status < 300:
+        raise refusal(status, headers, body)
+    if _all_created(body, count):
+        return Outcome()
+    try:
+        bulk = _decode(body, _bulk_decoder)
+    except ValueError:
+        kind = headers.get("content-type", "no content type")
+        raise NoAnswer(
+            f"the answer is not that of a bulk request (status {status}, {kind}): is this address Elasticsearch's?"
+        ) from None
+    if len(bulk.items) != count:
+        raise NoAnswer(f"the answer speaks of {len(bulk.items)} records, {count} were sent")
+    return _triage([item for entry in bulk.items for item in entry.values()])
+
+
+def _all_created(body: bytes, count: int) -> bool:
+    """Whether the answer says that every record was created, without decoding it: the usual case, and it is 28 bytes
+    per record.
+    """
+    if not body.startswith(b'{"errors":false') or not body.endswith(b"]}"):
+        return False
+    return body.count(b'{"create":{"status":201}}') == count == body.count(b'"status"')
+
+
+def _triage(items: list[_Item]) -> Outcome:
+    """The outcome of each record from its item."""
+    outcome = Outcome()
+    held: dict[int, _Item] = {}
+    for i, item in enumerate(items):
+        status = item.status
+        if status < 300:
+            outcome.failure_store += item.failure_store == "used"
+        elif status == 409:
+            outcome.duplicates += 1
+        elif status == 429:
+            outcome.retry.append(i)
+            outcome.overloaded = True
+        elif status >= 500:
+            outcome.retry.append(i)
+        elif status in (403, 404) or _is_pipeline_missing(item.error):
+            held[i] = item
+        else:
+            outcome.rejected[i] = _reason(item.error, status)
+    if held and len(held) == len(items):
+        raise Paused(_reason(items[0].error, items[0].status))
+    outcome.retry = sorted([*outcome.retry, *held])
+    return outcome
+
+
+def _is_pipeline_missing(error: _ItemError | None) -> bool:
+    """A missing ingest pipeline refuses every record like a bad document (400), though no record is to blame."""
+    reason = (error.reason or "") if error else ""
+    return reason.startswith("pipeline with id [") and reason.endswith("does not exist")
+
+
+def _reason(error: _ItemError | str | None, status: int) -> str:
+    """What the server said, in one line of bounded length. Each part is cut by itself: the cause stands last."""
+    parts: list[str | None] = []
+    if isinstance(error, str):
+        parts = [error]
+    elif error is not None:
+        parts = [error.type, error.reason, error.caused_by.reason if error.caused_by else None]
+    texts = [" ".join(part.encode("utf-8", "replace").decode().split()) for part in parts if part]
+    cut = [text if len(text) <= MAX_PART_CHARS else text[: MAX_PART_CHARS - 1] + "…" for text in texts]
+    return ": ".join(cut) or f"status {status}"
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes) -> SendError:
+    """The error that a status other than success stands for. Nothing of the batch was taken, except where it is
+    ``NoAnswer``.
+    """
+    try:
+        said = _reason(_decode(body, _refusal_decoder).error, status)
+    except ValueError:
+        said = f"status {status}"
+    if status in (301, 302, 303, 307, 308):
+        return Paused(
+            f"answered with a redirect to {headers.get('location', 'nowhere')[:200]}; configure the final address"
+        )
+    if status == 400:
+        return Refused(said)
+    if status == 401:
+        return Paused(f"wrong user, password or API key: {said}")
+    if status == 403:
+        return Paused(f"not allowed: {said}")
+    if status == 407:
+        return Paused("the proxy wants authentication")
+    if status == 413:
+        return TooLarge("the request is larger than the server takes")
+    retry_after = _retry_after(headers)
+    if status == 429:
+        return Retryable(f"overloaded: {said}", retry_after, overloaded=True)
+    if status in (408, 425) or status >= 500:
+        return NoAnswer(f"status {status}: {said}", retry_after)
+    return Paused(f"status {status}: {said}: is this address Elasticsearch's?")
+
+
+def _retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Seconds the server asks to wait (RFC 9110, section 10.2.3: a number, or a date)."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), MAX_RETRY_AFTER_SECS)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return min(max((when - (now or datetime.now(UTC))).total_seconds(), 0.0), MAX_RETRY_AFTER_SECS)

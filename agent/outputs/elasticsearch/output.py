@@ -1,0 +1,302 @@
+"""The output: sends each batch as one bulk request and says what became of every record.
+
+Before the first batch of a data stream, and again after any answer that pauses the output, it makes sure that the
+template which would apply to that stream is ours; with ``setup: auto`` it installs it. Otherwise Elasticsearch's own
+``logs-*-*`` would quietly take over, with other mappings and a source that rewrites numbers.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from agent.delivery.contract import DeliveryBatch, Outcome
+from agent.errors import Paused, Retryable, SendError
+from agent.log import Log
+from agent.outputs.elasticsearch import body, doubt
+from agent.outputs.elasticsearch.answer import FILTER_PATH, read_answer, refusal
+from agent.outputs.elasticsearch.config import ElasticsearchConfig
+from agent.outputs.elasticsearch.names import data_stream_name, index_pattern, template_name
+from agent.outputs.elasticsearch.rescue import rescued
+from agent.outputs.elasticsearch.template import VERSION, index_template, mark_of
+
+if TYPE_CHECKING:
+    from agent.outputs.elasticsearch.transport import Answer, Connection
+
+log = Log("outputs.elasticsearch")
+
+T = TypeVar("T")
+
+_BULK_HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
+_PROBE_STREAM: Final = "modeltail.inference-default"
+_MAX_LOOKUP_IDS: Final = 5000
+"""Ids asked for in one request: their answer is a few hundred kilobytes."""
+
+
+class _Simulated(msgspec.Struct):
+    template: dict[str, object] | None = None
+
+
+class _Privileges(msgspec.Struct):
+    username: str = "?"
+    cluster: dict[str, bool] = {}
+    index: dict[str, dict[str, bool]] = {}
+
+
+class ElasticsearchOutput:
+    """Sends to Elasticsearch. Everything it holds lives between ``__aenter__`` and ``__aexit__``; nothing of it needs
+    to be durable.
+    """
+
+    ordered = False
+
+    def __init__(self, config: ElasticsearchConfig) -> None:
+        self.id = config.id
+        self._config = config
+        self._connection: Connection | None = None
+        self._checked: set[str] = set()
+        self._connecting = asyncio.Lock()
+        self._making_ready = asyncio.Lock()
+        pipeline = f"&pipeline={quote(config.pipeline, safe='')}" if config.pipeline else ""
+        self._query = f"/_bulk?require_data_stream=true&filter_path={FILTER_PATH}{pipeline}"
+        self._pattern = index_pattern(config.data_stream)
+        self._template = template_name(self._pattern)
+
+    async def __aenter__(self) -> "ElasticsearchOutput":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    # Sending.
+
+    async def send(self, batch: DeliveryBatch) -> Outcome:
+        """Send once and classify every record. Trouble with the whole batch is a ``SendError``."""
+        if batch.count == 0:
+            return Outcome()
+        connection = await self._connected()
+        stream = data_stream_name(self._config.data_stream, batch.stream)
+        if stream not in self._checked:
+            async with self._making_ready:
+                await self._make_ready(stream)
+        if batch.in_doubt:
+            there = await self._arrived(stream, batch.ids())
+            if there:
+                return await self._send_rest(batch, there)
+        if batch.frames:
+            pieces = body.of_frames(batch.frames, batch.bodies)
+        else:
+            pieces = body.of_documents(batch.ids(), batch.documents())
+        answer = await connection.ask("POST", f"/{stream}{self._query}", pieces, _BULK_HEADERS)
+        try:
+            return read_answer(answer.status, answer.headers, answer.body, batch.count)
+        except Paused:
+            self._checked.discard(stream)
+            raise
+
+    async def _send_rest(self, batch: DeliveryBatch, there: set[str]) -> Outcome:
+        """Send what is not there yet; what is there counts as a repeat."""
+        missing = [i for i, record in enumerate(batch.ids()) if record not in there]
+        if not missing:
+            return Outcome(duplicates=batch.count)
+        rest = batch.subset(missing)
+        rest.in_doubt = False  # just looked up
+        outcome = await self.send(rest)
+        return Outcome(
+            duplicates=outcome.duplicates + batch.count - len(missing),
+            failure_store=outcome.failure_store,
+            retry=[missing[i] for i in outcome.retry],
+            rejected={missing[i]: reason for i, reason in outcome.rejected.items()},
+            overloaded=outcome.overloaded,
+        )
+
+    async def _arrived(self, stream: str, ids: Sequence[str]) -> set[str]:
+        """Which records lie in a backing index that a rollover has closed. Empty when there was no rollover, or we may
+        not look.
+        """
+        connection = await self._connected()
+        listed = await connection.ask("GET", doubt.creation_dates_target(stream))
+        if listed.status in (403, 404):
+            if listed.status == 403:
+                log.warning(
+                    "Records in doubt cannot be looked up: not allowed",
+                    output=self.id,
+                    needs="view_index_metadata, read",
+                )
+            return set()
+        indices = _decoded(listed, doubt.read_creation_dates)
+        there: set[str] = set()
+        for index in doubt.places_to_look(indices, doubt.made_at_millis(ids)):
+            for start in range(0, len(ids), _MAX_LOOKUP_IDS):
+                some = ids[start : start + _MAX_LOOKUP_IDS]
+                found = await connection.ask("POST", doubt.lookup_target(index), doubt.lookup_body(some))
+                if found.status == 403:
+                    log.warning("Records in doubt cannot be looked up: not allowed", output=self.id, needs="read")
+                    return there
+                if found.status != 404:  # 404: retention has just removed the index
+                    there |= _decoded(found, partial(doubt.read_found, ids=some))
+        return there
+
+    def rescue(self, record: str, document: bytes, reason: str) -> bytes:
+        """The document as one string in ``event.original``, with its time, its identity and the reason."""
+        return rescued(record, document, reason)
+
+    # Readiness.
+
+    async def setup(self) -> None:
+        """Install the index template, or bring an older one of ours up to date. A newer one stays. Raises a
+        ``SendError`` if that cannot be done.
+        """
+        connection = await self._connected()
+        target = f"/_index_template/{quote(self._template, safe='')}"
+        there = await connection.ask(
+            "GET", f"{target}?filter_path=index_templates.index_template.template.mappings._meta"
+        )
+        if there.status == 200 and _newer(there.body):
+            log.info("A newer version of the index template is there", output=self.id, template=self._template)
+            return
+        template = index_template(self._pattern, self._config.retention)
+        done = await connection.ask("PUT", target, msgspec.json.encode(template))
+        if done.status != 200:
+            trouble = refusal(done.status, done.headers, done.body)
+            if isinstance(trouble, Retryable):
+                raise trouble
+            raise Paused(f"the index template {self._template} cannot be installed: {trouble}")
+        self._checked.clear()
+        log.info("The index template is installed", output=self.id, template=self._template, version=VERSION)
+
+    async def check(self) -> list[str]:
+        """Can we reach it, are we allowed, is what it needs in place? Writes nothing."""
+        try:
+            problems = await self._privileges_missing()
+            problems += await self._pipeline_missing()
+            problems += await self._template_missing()
+        except SendError as error:
+            return [str(error)]
+        return problems
+
+    async def _template_missing(self) -> list[str]:
+        """Whether another template than ours would apply, once the agent has installed ours if it may."""
+        stream = data_stream_name(self._config.data_stream, _PROBE_STREAM)
+        mark = await self._template_mark(stream)
+        if self._config.setup == "auto":
+            if mark is None:
+                mark = await self._template_mark(stream, index_template(self._pattern, self._config.retention))
+            if mark is None:
+                return [
+                    f"the index template that would apply to {stream} is not modeltail's, but one above or beside it"
+                ]
+            return []
+        if mark is None:
+            return [f"the index template that would apply to {stream} is not modeltail's: run `modeltail setup`"]
+        if mark < VERSION:
+            return [f"the index template for {stream} is of an older modeltail: run `modeltail setup`"]
+        return []
+
+    async def _make_ready(self, stream: str) -> None:
+        """Make sure that the template which would apply to a data stream is ours. One at a time: the others then find
+        it done.
+        """
+        if stream in self._checked:
+            return
+        mark = await self._template_mark(stream)
+        if self._config.setup == "auto" and (mark is None or mark < VERSION):
+            await self.setup()
+            mark = await self._template_mark(stream)
+        if mark is None:
+            raise Paused(
+                f"another index template would apply to {stream}, or none: run `modeltail setup`, "
+                "or remove the template that stands above it"
+            )
+        self._checked.add(stream)
+
+    async def _template_mark(self, stream: str, added: object = None) -> int | None:
+        """The version of our template that would apply to a data stream, None if another would. ``added`` is a template
+        to be looked at as if it were installed.
+
+        Who may not look is taken at the administrator's word: the version we know.
+        """
+        connection = await self._connected()
+        target = f"/_index_template/_simulate_index/{quote(stream, safe='')}?filter_path=template.mappings._meta"
+        answer = await connection.ask("POST", target, None if added is None else msgspec.json.encode(added))
+        if answer.status == 403:
+            log.warning(
+                "The index template cannot be looked at: not allowed", output=self.id, needs="manage_index_templates"
+            )
+            return VERSION
+        if (
+            answer.status == 400 and added is not None
+        ):  # it collides with one of the same priority: ours, outranked, or not
+            return None
+        simulated = _decoded(answer, msgspec.json.Decoder(_Simulated).decode)
+        return mark_of((simulated.template or {}).get("mappings"))
+
+    async def _privileges_missing(self) -> list[str]:
+        """What the user lacks, where the server has users at all."""
+        connection = await self._connected()
+        stream = data_stream_name(self._config.data_stream, _PROBE_STREAM)
+        cluster = ["manage_index_templates"] if self._config.setup == "auto" else []
+        wanted = {
+            "cluster": cluster,
+            "index": [
+                {"names": [stream], "privileges": ["auto_configure", "create_doc", "read", "view_index_metadata"]}
+            ],
+        }
+        answer = await connection.ask("POST", "/_security/user/_has_privileges", msgspec.json.encode(wanted))
+        if answer.status in (400, 404, 405):  # security is off, or this is another kind of server
+            return []
+        has = _decoded(answer, msgspec.json.Decoder(_Privileges).decode)
+        missing = [name for name, held in has.cluster.items() if not held]
+        missing += [name for held in has.index.values() for name, yes in held.items() if not yes]
+        return (
+            [f"the user {has.username} lacks the privileges {', '.join(sorted(missing))} on {stream}"]
+            if missing
+            else []
+        )
+
+    async def _pipeline_missing(self) -> list[str]:
+        if self._config.pipeline is None:
+            return []
+        connection = await self._connected()
+        answer = await connection.ask("GET", f"/_ingest/pipeline/{quote(self._config.pipeline, safe='')}?summary=true")
+        return [f"there is no ingest pipeline {self._config.pipeline}"] if answer.status == 404 else []
+
+    async def _connected(self) -> "Connection":
+        """The connection, made when first needed: what it imports is 40 MiB that an agent without this output does not
+        have.
+        """
+        async with self._connecting:
+            if self._connection is None:
+                from agent.outputs.elasticsearch.transport import connect
+
+                self._connection = await connect(self._config)
+            return self._connection
+
+
+def _decoded(answer: "Answer", decode: Callable[[bytes], T]) -> T:
+    """The decoded body of a success. Anything else is ``Retryable`` or ``Paused``: no record is to blame for it."""
+    if answer.status != 200:
+        trouble = refusal(answer.status, answer.headers, answer.body)
+        raise trouble if isinstance(trouble, Retryable | Paused) else Paused(str(trouble))
+    try:
+        return decode(answer.body)
+    except ValueError as error:  # msgspec's errors among them
+        raise Paused(f"the answer is not Elasticsearch's: {error}: is this address right?") from error
+
+
+def _newer(answer: bytes) -> bool:
+    """Whether the installed template of our name is a newer version than ours."""
+    try:
+        listed = msgspec.json.decode(answer)
+        mappings = listed["index_templates"][0]["index_template"]["template"]["mappings"]
+    except (msgspec.DecodeError, KeyError, IndexError, TypeError):
+        return False
+    mark = mark_of(mappings)
+    return mark is not None and mark > VERSION

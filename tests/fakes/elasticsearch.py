@@ -1,0 +1,333 @@
+"""An Elasticsearch that misbehaves as it is told to.
+
+It keeps documents per backing index with ``create`` and 409, creates data streams from index templates, rolls them
+over, and looks up ids. Faults are scripted: each bulk request takes the next one from ``faults``, and without one all
+goes well. The contract suite runs against it and against the real server, so what it does when nothing is scripted is
+what Elasticsearch does.
+"""
+
+import asyncio
+import fnmatch
+import gzip
+import json
+import ssl
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, Self
+
+from aiohttp import web
+
+Json = dict[str, Any]
+
+
+class Operation(NamedTuple):
+    """One action line and the document behind it, as they came."""
+
+    action: str
+    record: str
+    document: bytes
+
+
+class Bulk(NamedTuple):
+    """A bulk request as it came. Header names are lower case; ``wire_bytes`` is its size before it was inflated."""
+
+    stream: str
+    operations: list[Operation]
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    wire_bytes: int
+
+
+Fault = Callable[["FakeElasticsearch", web.Request, Bulk], Awaitable[web.StreamResponse]]
+
+
+class FakeElasticsearch:
+    """A server on a port of its own while the ``async with`` block lasts.
+
+    ``authorization`` is the header value every request must carry. ``max_body`` is the largest body, inflated, that is
+    not answered 413. ``prefix`` is a path everything lies under.
+    """
+
+    def __init__(
+        self,
+        *,
+        authorization: str | None = None,
+        max_body: int = 100 * 1024**2,
+        prefix: str = "",
+        tls: ssl.SSLContext | None = None,
+        privileges: Mapping[str, bool] | None = None,
+    ) -> None:
+        self.faults: deque[Fault] = deque()
+        self.bulks: list[Bulk] = []
+        self.requests: list[tuple[str, str]] = []
+        self.streams: dict[str, dict[str, tuple[int, dict[str, bytes]]]] = {}
+        self.templates: dict[str, Json] = {}
+        self.unrefusing = False
+        self._authorization = authorization
+        self._max_body = max_body
+        self._prefix = prefix
+        self._tls = tls
+        self._privileges = privileges
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}{self._prefix}"
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=1024**3, middlewares=[self._guard])
+        at = self._prefix
+        app.router.add_post(at + "/{stream}/_bulk", self._bulk)
+        app.router.add_route("*", at + "/_index_template/{name}", self._template)
+        app.router.add_post(at + "/_index_template/_simulate_index/{name}", self._simulate)
+        app.router.add_get(at + "/{stream}/_settings/index.creation_date", self._creation_dates)
+        app.router.add_post(at + "/{index}/_mget", self._mget)
+        if self._privileges is not None:
+            app.router.add_post(at + "/_security/user/_has_privileges", self._has_privileges)
+        self._runner = web.AppRunner(
+            app, auto_decompress=False, access_log=None, handler_cancellation=True, shutdown_timeout=1.0
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    def documents(self, stream: str) -> list[tuple[str, bytes]]:
+        """Id and text of every document of a data stream; an id that two backing indices hold comes twice."""
+        return [pair for _, documents in self.streams.get(stream, {}).values() for pair in documents.items()]
+
+    def rollover(self, stream: str) -> None:
+        """Give a data stream a new backing index to write to."""
+        indices = self.streams.setdefault(stream, {})
+        indices[f".ds-{stream}-{len(indices) + 1:06d}"] = (time.time_ns() // 1_000_000, {})
+
+    def apply(self, bulk: Bulk, items: Mapping[int, Json] | None = None) -> Json:
+        """Carry out a bulk request. ``items`` are those that get a fixed answer instead. The whole answer."""
+        answers = []
+        for i, operation in enumerate(bulk.operations):
+            answer = dict(items[i]) if items and i in items else self._create(bulk.stream, operation)
+            answers.append({operation.action: answer})
+        errors = any("error" in next(iter(answer.values())) for answer in answers)
+        return {"errors": errors, "took": 1, "items": answers}
+
+    # One request at a time.
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        self.requests.append((request.method, request.path))
+        if self._authorization is not None and request.headers.get("authorization") != self._authorization:
+            return _json(401, {"error": {"type": "security_exception", "reason": "unable to authenticate"}})
+        return await handler(request)
+
+    async def _bulk(self, request: web.Request) -> web.StreamResponse:
+        wire = await request.read()
+        body = gzip.decompress(wire) if request.headers.get("content-encoding") == "gzip" else wire
+        if len(body) > self._max_body:
+            return web.Response(status=413, headers={"connection": "close"})
+        if not body.endswith(b"\n"):
+            return _json(400, _error("illegal_argument_exception", "must be terminated by a newline"))
+        lines = body.split(b"\n")[:-1]
+        operations = []
+        for action, document in zip(lines[::2], lines[1::2], strict=True):
+            ((verb, meta),) = json.loads(action).items()
+            operations.append(Operation(verb, meta["_id"], document))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        bulk = Bulk(request.match_info["stream"], operations, headers, dict(request.query), len(wire))
+        self.bulks.append(bulk)
+        if self.faults:
+            return await self.faults.popleft()(self, request, bulk)
+        return _json(200, self.apply(bulk), request.query.get("filter_path"))
+
+    def _create(self, stream: str, operation: Operation) -> Json:
+        """The item of one ``create``."""
+        if stream not in self.streams:
+            if self._template_for(stream) is None:
+                return {"status": 404, **_error("index_not_found_exception", f"no such index [{stream}]")}
+            self.rollover(stream)
+        index, (_, documents) = list(self.streams[stream].items())[-1]
+        if operation.record in documents:
+            return {"status": 409, **_error("version_conflict_engine_exception", "document already exists")}
+        try:
+            document = json.loads(operation.document)
+            problem = None if "@timestamp" in document else "data stream timestamp field [@timestamp] is missing"
+        except ValueError as error:
+            problem = str(error)
+        if problem is not None and not self.unrefusing:
+            return {"status": 400, **_error("document_parsing_exception", problem)}
+        documents[operation.record] = operation.document
+        return {"_index": index, "_id": operation.record, "status": 201}
+
+    async def _template(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        if request.method == "PUT":
+            self.templates[name] = json.loads(await request.read())
+            return _json(200, {"acknowledged": True})
+        if name not in self.templates:
+            return _json(404, _error("resource_not_found_exception", f"index template matching [{name}] not found"))
+        return _json(200, {"index_templates": [{"name": name, "index_template": self.templates[name]}]})
+
+    def _template_for(self, stream: str, added: Json | None = None) -> Json | None:
+        """The template that applies to a data stream, as if ``added`` were installed too."""
+        fitting = [
+            template
+            for template in (*self.templates.values(), *filter(None, [added]))
+            if any(fnmatch.fnmatchcase(stream, pattern) for pattern in template["index_patterns"])
+        ]
+        return max(fitting, key=lambda template: int(template["priority"]), default=None)
+
+    async def _simulate(self, request: web.Request) -> web.StreamResponse:
+        added = json.loads(await request.read() or b"null")
+        template = self._template_for(request.match_info["name"], added)
+        answer = {} if template is None else {"template": template["template"], "overlapping": []}
+        return _json(200, answer, request.query.get("filter_path"))
+
+    async def _creation_dates(self, request: web.Request) -> web.StreamResponse:
+        stream = request.match_info["stream"]
+        if stream not in self.streams:
+            return _json(404, _error("index_not_found_exception", f"no such index [{stream}]"))
+        dates = {name: str(created) for name, (created, _) in self.streams[stream].items()}
+        return _json(200, {name: {"settings": {"index": {"creation_date": date}}} for name, date in dates.items()})
+
+    async def _mget(self, request: web.Request) -> web.StreamResponse:
+        index = request.match_info["index"]
+        documents = next((indices[index][1] for indices in self.streams.values() if index in indices), {})
+        asked = json.loads(await request.read())["ids"]
+        found = [{"_id": record, "found": record in documents} for record in asked]
+        return _json(200, {"docs": found}, request.query.get("filter_path"))
+
+    async def _has_privileges(self, request: web.Request) -> web.StreamResponse:
+        asked = json.loads(await request.read())
+        held = self._privileges or {}
+        cluster = {name: held.get(name, True) for name in asked["cluster"]}
+        index = {
+            name: {privilege: held.get(privilege, True) for privilege in entry["privileges"]}
+            for entry in asked["index"]
+            for name in entry["names"]
+        }
+        return _json(200, {"username": "writer", "cluster": cluster, "index": index})
+
+
+# Faults.
+
+
+def refuses(status: int, reason: str = "", **headers: str) -> Fault:
+    """Answers the whole request with a status and takes nothing. ``retry_after`` becomes ``Retry-After``."""
+
+    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
+        answer = (
+            _json(status, _error("es_rejected_execution_exception", reason)) if reason else web.Response(status=status)
+        )
+        answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+        return answer
+
+    return fault
+
+
+def answers(status: int, body: bytes, content_type: str = "text/html") -> Fault:
+    """Takes nothing and answers something of its own."""
+
+    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
+        return web.Response(status=status, body=body, content_type=content_type)
+
+    return fault
+
+
+def fails_items(items: Mapping[int, int], error_type: str = "some_exception", reason: str = "because") -> Fault:
+    """Answers these items with these statuses and takes the others."""
+
+    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
+        fixed = {i: {"status": status, **_error(error_type, reason)} for i, status in items.items()}
+        return _json(200, server.apply(bulk, fixed), request.query.get("filter_path"))
+
+    return fault
+
+
+def stores_failures(indexes: set[int]) -> Fault:
+    """Puts these items into the failure store: a success, but not in the data stream."""
+
+    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
+        fixed = {i: {"_index": ".fs-x", "status": 201, "failure_store": "used"} for i in indexes}
+        return _json(200, server.apply(bulk, fixed), request.query.get("filter_path"))
+
+    return fault
+
+
+def forgets_item() -> Fault:
+    """Takes everything and answers one item too few."""
+
+    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
+        answer = server.apply(bulk)
+        return _json(200, {**answer, "items": answer["items"][1:]}, request.query.get("filter_path"))
+
+    return fault
+
+
+def hangs_up(*, taken: bool, half_answered: bool = False) -> Fault:
+    """Closes the connection instead of answering, or in the middle of its answer. ``taken`` says whether the records
+    arrived."""
+
+    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
+        if taken:
+            server.apply(bulk)
+        response = web.StreamResponse(headers={"content-length": "1000", "content-type": "application/json"})
+        if half_answered:
+            await response.prepare(request)
+            await response.write(b'{"errors":false,"items":[')
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    return fault
+
+
+def says_nothing(*, taken: bool) -> Fault:
+    """Never answers."""
+
+    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
+        if taken:
+            server.apply(bulk)
+        await asyncio.Event().wait()
+        return web.Response()
+
+    return fault
+
+
+# Answers.
+
+
+def _error(kind: str, reason: str) -> Json:
+    return {"error": {"type": kind, "reason": reason}}
+
+
+def _json(status: int, value: Json, filter_path: str | None = None) -> web.Response:
+    if filter_path is not None:
+        value = _filtered(value, [path.split(".") for path in filter_path.split(",")]) or {}
+    text = json.dumps(value, separators=(",", ":"))
+    return web.Response(status=status, text=text, content_type="application/json")
+
+
+def _filtered(value: Any, paths: list[list[str]]) -> Any:
+    """What of a value lies on the paths, as ``filter_path`` does it: lists are passed through, what becomes empty
+    vanishes."""
+    if any(not path for path in paths):
+        return value
+    if isinstance(value, list):
+        return [kept for item in value if (kept := _filtered(item, paths)) not in (None, {}, [])]
+    if not isinstance(value, dict):
+        return None
+    picked = {}
+    for key, inner in value.items():
+        deeper = [path[1:] for path in paths if path[0] in (key, "*")]
+        if deeper and (kept := _filtered(inner, deeper)) not in (None, {}, []):
+            picked[key] = kept
+    return picked

@@ -1,0 +1,91 @@
+"""Reading answers: the quick look agrees with the thorough one, and nothing from outside is unbounded."""
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.delivery.contract import Outcome
+from agent.errors import Retryable, SendError
+from agent.outputs.elasticsearch.answer import MAX_PART_CHARS, MAX_RETRY_AFTER_SECS, read_answer, refusal
+
+ITEMS = st.sampled_from(
+    [
+        {"status": 201},
+        {"status": 200},
+        {"failure_store": "used", "status": 201},
+        {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "there"}},
+        {"status": 429, "error": {"type": "x", "reason": '{"create":{"status":201}}'}},
+        {"status": 400, "error": {"type": "x", "reason": "y", "caused_by": {"reason": "z"}}},
+        {"status": 503},
+    ]
+)
+
+
+@given(st.lists(ITEMS, max_size=8), st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_the_quick_look_sees_what_decoding_sees(items: list[dict[str, object]], separators: tuple[str, str]) -> None:
+    """However the answer is spelled, each record's outcome is that of its item."""
+    errors = any("error" in item for item in items)
+    answer = {"errors": errors, "items": [{"create": item} for item in items]}
+    outcome = read_answer(200, {}, json.dumps(answer, separators=separators).encode(), len(items))
+    assert outcome.duplicates == sum(item["status"] == 409 for item in items)
+    assert outcome.failure_store == sum("failure_store" in item for item in items)
+    assert outcome.retry == [i for i, item in enumerate(items) if item["status"] in (429, 503)]
+    assert outcome.rejected == {i: "x: y: z" for i, item in enumerate(items) if item["status"] == 400}
+
+
+def test_a_clean_answer_for_fewer_records_is_noticed() -> None:
+    """Every item is good, but there are not as many as were sent."""
+    body = json.dumps({"errors": False, "items": [{"create": {"status": 201}}] * 2}, separators=(",", ":")).encode()
+    assert read_answer(200, {}, body, 2) == Outcome()
+    with pytest.raises(Retryable, match="2 records, 3 were sent"):
+        read_answer(200, {}, body, 3)
+
+
+@given(st.integers(100, 599), st.binary(max_size=200), st.text(max_size=20))
+def test_no_answer_surprises(status: int, body: bytes, retry_after: str) -> None:
+    """Whatever comes back is an outcome or one of the errors delivery knows."""
+    with suppress(SendError):
+        assert isinstance(read_answer(status, {"retry-after": retry_after}, body, 1), Outcome)
+
+
+def test_a_reason_with_half_a_surrogate_pair_is_read() -> None:
+    """Elasticsearch quotes what it refuses, halves of surrogate pairs included; that must not hide the answer."""
+    body = (
+        b'{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":400,"error":{"reason":"a\\ud800b"}}}]}'
+    )
+    assert read_answer(200, {}, body, 2) == Outcome(rejected={1: "a?b"})
+
+
+def test_reasons_are_one_bounded_line() -> None:
+    """A reason that quotes a whole document is cut, its line breaks are gone, and the cause behind it stays."""
+    body = json.dumps({"error": {"type": "t", "reason": "a\n" * 5000, "caused_by": {"reason": "why"}}}).encode()
+    said = str(refusal(400, {}, body))
+    assert len(said) == len("t: ") + MAX_PART_CHARS + len(": why")
+    assert said.endswith("…: why")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("999999999999", MAX_RETRY_AFTER_SECS),
+        ("-1", None),
+        ("soon", None),
+        ("", None),
+        ("٧", None),
+        (format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True), 0.0),
+        (format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True), MAX_RETRY_AFTER_SECS),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text: str, expected: float | None) -> None:
+    """Both forms of RFC 9110 are read, bounded; anything else is as if it were not there."""
+    error = refusal(429, {"retry-after": text}, b"")
+    assert isinstance(error, Retryable)
+    assert error.retry_after_secs == expected
