@@ -1,14 +1,14 @@
 """The errors that cross a boundary, each because someone reacts to it differently::
 
-    ModeltailError
-    ├── ConfigError          the configuration cannot be used; nothing was touched. Exit status 1
-    ├── QueueError           the queue folder cannot be used at all (locked, not a folder). Exit status 1
-    └── SendError            a whole batch was not taken by an output
-        ├── Retryable        the answer was "not now": send again later
-        │   └── NoAnswer     there was no answer: the batch may or may not have arrived
-        ├── TooLarge         the answer was "too large": split, then send the parts
-        ├── Paused           the answer was "not you" or "not like this" for any batch: keep everything, say so
-        └── Refused          the answer was "never": find the culprit record, or dead-letter the batch
+ModeltailError
+├── ConfigError          the configuration cannot be used; nothing was touched. Exit status 1
+├── QueueError           the queue folder cannot be used at all (locked, not a folder). Exit status 1
+└── SendError            a whole batch was not taken by an output
+    ├── Retryable        the answer was "not now": send again later
+    │   └── NoAnswer     there was no answer: the batch may or may not have arrived
+    ├── TooLarge         the answer was "too large": split, then send the parts
+    ├── Paused           the answer was "not you" or "not like this" for any batch: keep everything, say so
+    └── Refused          the answer was "never": find the culprit record, or dead-letter the batch
 """
 
 

@@ -26,6 +26,6 @@ def watchdog_interval_secs() -> float | None:
     """How often to feed the watchdog: half of what systemd allows, or None when it does not watch this process."""
     micros = os.environ.get("WATCHDOG_USEC", "")
     pid = os.environ.get("WATCHDOG_PID", "")
-    if not micros.isdigit() or (pid and pid != str(os.getpid())):
+    if not micros.isdecimal() or int(micros) == 0 or (pid and pid != str(os.getpid())):
         return None
     return int(micros) / 2_000_000

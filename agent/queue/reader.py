@@ -71,8 +71,7 @@ class Reader:
                 break
             group = self._read_group(extent, extents, reading)
             for stored in group:
-                self._take(stored, reading)
-                size += stored.frame.raw_len
+                size += self._take(stored, reading)
         return reading
 
     def close(self) -> None:
@@ -152,13 +151,16 @@ class Reader:
         finally:
             self._disk.close(handle)
 
-    def _take(self, stored: Stored, reading: Reading) -> None:
+    def _take(self, stored: Stored, reading: Reading) -> int:
+        """Add the frame to what was read, and note what is missing before it; returns how many bytes of documents it
+        adds."""
         frame = stored.frame
         if frame.seq < self._seq:
-            return  # written again after a failed fsync
+            return 0  # finished before this reader began, or written again after a failed fsync
         if frame.seq > self._seq:
             missing = max(0, frame.total - self._total)
             reading.gaps.append(Range(self._seq, frame.seq - 1, missing, frame.total))
         reading.stored.append(stored)
         self._seq = frame.seq + 1
         self._total = frame.total + frame.count
+        return frame.raw_len

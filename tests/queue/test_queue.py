@@ -104,6 +104,22 @@ def test_positions_and_records_survive_a_restart(tmp_path: Path) -> None:
     assert ledger.inputs["in"].accepted == 18
 
 
+def test_restart_far_into_a_segment_finds_its_place(tmp_path: Path) -> None:
+    """Frames finished before the restart are passed over however large they are: what is left is still found."""
+
+    async def first(queue: Queue) -> None:
+        subscription = queue.subscribe("out", from_oldest=True)
+        for batch in range(1, 31):
+            await queue.append(entry(batch, pad=1000), "block")
+        await _take(subscription, 87, max_bytes=1)
+
+    async def second(queue: Queue) -> list[str]:
+        return _finish(subscription := queue.subscribe("out", from_oldest=False), await subscription.read_now(1000))
+
+    _with_queue(_config(tmp_path), first)
+    assert _with_queue(_config(tmp_path), second) == ids(30)
+
+
 def test_forgotten_source_is_not_remembered(tmp_path: Path) -> None:
     """An origin with an empty state removes the position, also across a restart."""
 

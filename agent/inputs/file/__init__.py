@@ -1,0 +1,1 @@
+"""Input ``file``: follows log files through growth, rotation, truncation and restarts."""

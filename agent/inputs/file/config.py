@@ -1,0 +1,99 @@
+"""Settings of the ``file`` input."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agent.config.fields import Duration, Pattern, Size, Zone
+from agent.queue.config import OnFull
+
+PositiveDuration = Annotated[Duration, Meta(gt=0)]
+Glob = Annotated[str, Meta(min_length=1, max_length=4095)]
+
+
+class FileConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="file"):
+    """Log files of this machine, followed as they grow and rotate."""
+
+    id: Annotated[str, Meta(description="Name of this input: its positions and counts are kept under it.")] = ""
+    paths: Annotated[
+        list[Glob],
+        Meta(
+            min_length=1,
+            max_length=1000,
+            description="Absolute paths of the files; `*`, `?`, `[…]` and `**` (any number of folders) are understood.",
+        ),
+    ]
+    exclude: Annotated[
+        list[Glob],
+        Meta(
+            max_length=1000,
+            description="Files not to read: patterns for the whole path, or for the name alone if without `/`.",
+        ),
+    ] = []
+    start: Annotated[
+        Literal["head", "tail"],
+        Meta(
+            description="Where to begin with files that are there at the start and were never read: at their first "
+            "line, or behind their last one. Files that appear later are read whole."
+        ),
+    ] = "head"
+    ignore_older: Annotated[
+        PositiveDuration | None,
+        Meta(description="Leave alone files never read before whose last change is longer ago than this."),
+    ] = None
+    include_lines: Annotated[
+        list[Pattern],
+        Meta(max_length=100, description="Take only lines in which one of these regular expressions is found."),
+    ] = []
+    exclude_lines: Annotated[
+        list[Pattern],
+        Meta(max_length=100, description="Leave out lines in which one of these regular expressions is found."),
+    ] = []
+    max_line: Annotated[
+        Size,
+        Meta(
+            ge=64,
+            le=16 * 1024**2,
+            description="Longest line taken whole; of a longer one the first part is kept, "
+            "marked with `labels.truncated`.",
+        ),
+    ] = 1024**2
+    linger: Annotated[
+        Duration,
+        Meta(le=10, description="How long to let lines gather after a file has changed, so that they travel together."),
+    ] = 0.2
+    scan_interval: Annotated[
+        Duration,
+        Meta(
+            ge=0.05,
+            le=3600,
+            description="Time between two looks at folders and file sizes, whether or not the system told of a change.",
+        ),
+    ] = 5.0
+    partial_after: Annotated[
+        Duration,
+        Meta(
+            gt=0,
+            le=3600,
+            description="How long a last line without its line end must rest before it is taken as it is.",
+        ),
+    ] = 5.0
+    timezone: Annotated[Zone, Meta(description="Time zone of times written without one.")] = "UTC"
+    dataset: Annotated[str | None, Meta(description="Dataset of these records instead of the agent's own.")] = None
+    namespace: Annotated[str | None, Meta(description="Namespace of these records instead of the agent's own.")] = None
+    labels: Annotated[dict[str, str], Meta(description="Labels put on every record, as `labels.<name>`.")] = {}
+    on_full: Annotated[
+        OnFull,
+        Meta(
+            description="When the queue is full: stop reading until there is room, or drop the oldest or the newest "
+            "records, counted."
+        ),
+    ] = "block"
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What is wrong across fields."""
+        for i, path in enumerate(self.paths):
+            if not path.startswith("/"):
+                yield f"paths[{i}]", "must be an absolute path"

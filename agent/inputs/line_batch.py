@@ -1,0 +1,53 @@
+"""Lines to batches: what the operator does not want is left out and counted, the rest gets what the input knows of
+it."""
+
+from collections.abc import Mapping, Sequence
+from itertools import compress
+
+import msgspec
+
+from agent.config import pattern
+from agent.inputs.lines import Cut
+from agent.record import Batch, Counts, Origin
+
+TRUNCATED = {"labels.truncated": b'"line"'}
+"""The mark on a line of which only the first part was kept."""
+
+
+def label_constants(labels: Mapping[str, str]) -> dict[str, bytes]:
+    """An input's own labels as constants of its batches."""
+    return {f"labels.{name}": msgspec.json.encode(value) for name, value in labels.items()}
+
+
+class LineBatches:
+    """Makes batches of one input. ``include`` and ``exclude`` are regular expressions (RE2); a line must match one of
+    the first, if any, and none of the second."""
+
+    def __init__(self, input_id: str, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self._input = input_id
+        self._include = [pattern.compile(text).search for text in include]
+        self._exclude = [pattern.compile(text).search for text in exclude]
+
+    def make(
+        self, cut: Cut, constants: dict[str, bytes], origin: Origin | None, read_at_ns: int, *, offsets: bool
+    ) -> Batch:
+        """A batch of these lines. With ``offsets`` each record gets its position in the file as ``log.offset``."""
+        lines, starts = cut.lines, cut.starts
+        counts = Counts(accepted=len(lines), bytes=cut.end - cut.begin)
+        if self._include or self._exclude:
+            kept = [self._wanted(line) for line in lines]
+            if not all(kept):
+                counts.dropped = {"excluded": kept.count(False)}
+                lines, starts = list(compress(lines, kept)), list(compress(starts, kept))
+        if cut.truncated and lines:
+            constants = constants | TRUNCATED
+            counts.noted = {"truncated": 1}
+        else:
+            constants = constants.copy()
+        columns = {"log.offset": [b"%d" % start for start in starts]} if offsets else {}
+        return Batch(self._input, origin, read_at_ns, lines, columns, constants, counts)
+
+    def _wanted(self, line: bytes) -> bool:
+        if self._include and not any(search(line) for search in self._include):
+            return False
+        return not any(search(line) for search in self._exclude)

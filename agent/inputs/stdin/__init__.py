@@ -1,0 +1,1 @@
+"""Input ``stdin``: ``model | modeltail run``."""

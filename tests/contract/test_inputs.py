@@ -1,0 +1,287 @@
+"""What every input does, whatever it reads: one suite over all of them."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from agent.inputs.contract import Input, Stop
+from agent.inputs.file.config import FileConfig
+from agent.inputs.file.input import FileInput
+from agent.inputs.stdin.config import StdinConfig
+from agent.inputs.stdin.input import StdinInput
+from agent.record import MAX_BATCH_RECORDS, Batch
+
+PATIENCE_SECS = 20.0
+
+
+class Source:
+    """Something that writes, and the input that reads it."""
+
+    resumes = False
+    """Whether a new input goes on where the last one's batches ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def input(self, positions: dict[str, bytes], **settings: object) -> Input:
+        """A new input on this source."""
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> None:
+        """Have the source produce these bytes."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of what the source holds."""
+
+
+class FileSource(Source):
+    """A log file."""
+
+    resumes = True
+
+    def input(self, positions: dict[str, bytes], **settings: object) -> Input:
+        """A file input on the log."""
+        known = {"id": "it", "paths": [f"{self.folder}/model.log"], "linger": 0.0, "scan_interval": 0.05}
+        return FileInput(FileConfig(**(known | settings)), positions)  # type: ignore[arg-type]
+
+    def write(self, data: bytes) -> None:
+        """Append to the log."""
+        with (self.folder / "model.log").open("ab") as log:
+            log.write(data)
+
+
+class StdinSource(Source):
+    """A pipe, as between a model and modeltail."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.reading, self.writing = os.pipe()
+
+    def input(self, positions: dict[str, bytes], **settings: object) -> Input:
+        """A stdin input on the pipe's other end."""
+        return StdinInput(StdinConfig(**({"id": "it", "linger": 0.0} | settings)), self.reading)  # type: ignore[arg-type]
+
+    def write(self, data: bytes) -> None:
+        """Write into the pipe; small enough to fit."""
+        os.write(self.writing, data)
+
+    def close(self) -> None:
+        """Close both ends."""
+        os.close(self.reading)
+        os.close(self.writing)
+
+
+SOURCES: list[type[Source]] = [FileSource, StdinSource]
+
+
+@pytest.fixture(params=SOURCES)
+def source(request: pytest.FixtureRequest, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Each kind of source in turn."""
+    made: Source = request.param(tmp_path)
+    yield made
+    made.close()
+
+
+class Queue:
+    """Takes batches while there is room; remembers positions as the real one does."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.positions: dict[str, bytes] = {}
+        self.waiting = 0
+        self.most_waiting = 0
+        self.full = False
+
+    async def emit(self, batch: Batch) -> None:
+        """Wait for room, then keep the batch and its position together."""
+        self.waiting += 1
+        self.most_waiting = max(self.most_waiting, self.waiting)
+        try:
+            while self.full:
+                await asyncio.sleep(0.001)
+        finally:
+            self.waiting -= 1
+        self.batches.append(batch)
+        if batch.origin is not None:
+            self.positions[batch.origin.source] = batch.origin.state
+
+    @property
+    def lines(self) -> list[bytes]:
+        """All lines taken."""
+        return [line for batch in self.batches for line in batch.lines]
+
+    async def wait_for(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds."""
+        async with asyncio.timeout(PATIENCE_SECS):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+
+def test_waits_when_told_to_wait(source: Source) -> None:
+    """While the queue has no room one batch waits and no second is offered; then everything arrives in order."""
+
+    async def scenario() -> None:
+        queue, stop = Queue(), Stop()
+        queue.full = True
+        task = asyncio.create_task(source.input({}).run(queue.emit, stop))
+        source.write(b"one\n")
+        await queue.wait_for(lambda: queue.waiting)
+        source.write(b"two\nthree\n")
+        for _ in range(50):
+            await asyncio.sleep(0.001)
+        assert queue.lines == []
+        queue.full = False
+        await queue.wait_for(lambda: queue.lines == [b"one", b"two", b"three"])
+        assert queue.most_waiting == 1
+        stop.ask()
+        async with asyncio.timeout(PATIENCE_SECS):
+            await task
+
+    asyncio.run(scenario())
+
+
+def test_stops_when_asked_after_reading_what_is_there(source: Source) -> None:
+    """Asked to stop, an input first takes what has been written already."""
+
+    async def scenario() -> None:
+        queue, stop = Queue(), Stop()
+        source.write(b"line\n" * 5000)
+        stop.ask()
+        async with asyncio.timeout(PATIENCE_SECS):
+            await source.input({}).run(queue.emit, stop)
+        assert queue.lines == [b"line"] * 5000
+        assert max(len(batch.lines) for batch in queue.batches) <= MAX_BATCH_RECORDS
+
+    asyncio.run(scenario())
+
+
+def test_stops_at_once_while_idle(source: Source) -> None:
+    """An idle input needs nobody to write before it notices."""
+
+    async def scenario() -> None:
+        queue, stop = Queue(), Stop()
+        source.write(b"line\n")
+        task = asyncio.create_task(source.input({}, linger=0.01).run(queue.emit, stop))
+        await queue.wait_for(lambda: queue.lines)
+        stop.ask()
+        async with asyncio.timeout(PATIENCE_SECS):
+            await task
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_stops_when_cancelled(source: Source, *, waiting: bool) -> None:
+    """Idle or with a batch waiting for room: cancelling ends it, and leaves no task, thread or descriptor behind that
+    would disturb the next."""
+
+    async def scenario() -> None:
+        queue = Queue()
+        queue.full = waiting
+        task = asyncio.create_task(source.input({}).run(queue.emit, Stop()))
+        source.write(b"line\n")
+        await queue.wait_for(lambda: queue.waiting if waiting else queue.lines)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    before = set(os.listdir("/proc/self/fd"))
+    asyncio.run(scenario())
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+def test_an_error_of_the_queue_ends_the_input(source: Source) -> None:
+    """It is not mistaken for trouble with the source: nothing is read on past a batch that was not taken."""
+
+    async def scenario() -> None:
+        async def broken(_: Batch) -> None:
+            raise OSError(5, "the queue's disk is gone")
+
+        source.write(b"line\n")
+        with pytest.RaisesGroup(OSError, flatten_subgroups=True):
+            async with asyncio.timeout(PATIENCE_SECS):
+                await source.input({}).run(broken, Stop())
+
+    asyncio.run(scenario())
+
+
+def test_counts_what_it_takes_and_what_it_drops(source: Source) -> None:
+    """Accepted lines are those taken from the source; those left out are counted by reason; bytes are the source's."""
+
+    async def scenario() -> None:
+        queue, stop = Queue(), Stop()
+        data = b"keep\ndrop\n\nkeep\r\n" + b"z" * 100 + b"\n"
+        source.write(data)
+        stop.ask()
+        async with asyncio.timeout(PATIENCE_SECS):
+            await source.input({}, exclude_lines=["^drop$"], max_line=64).run(queue.emit, stop)
+        counts = [batch.counts for batch in queue.batches]
+        assert queue.lines == [b"keep", b"", b"keep", b"z" * 64]
+        assert sum(c.accepted for c in counts) == 5
+        assert sum(c.kept for c in counts) == len(queue.lines)
+        assert sum(c.dropped.get("excluded", 0) for c in counts) == 1
+        assert sum(c.noted.get("truncated", 0) for c in counts) == 1
+        assert sum(c.bytes for c in counts) == len(data)
+
+    asyncio.run(scenario())
+
+
+def test_labels_are_on_every_batch(source: Source) -> None:
+    """The operator's labels ride along as constants, as JSON text."""
+
+    async def scenario() -> None:
+        queue, stop = Queue(), Stop()
+        source.write(b"line\n")
+        stop.ask()
+        await source.input({}, labels={"team": 'fr"aud'}).run(queue.emit, stop)
+        assert [batch.constants["labels.team"] for batch in queue.batches] == [b'"fr\\"aud"']
+
+    asyncio.run(scenario())
+
+
+def test_survives_garbage(source: Source) -> None:
+    """Any bytes are lines: NULs, broken UTF-8, lone carriage returns, what looks like a bulk action."""
+    garbage = bytes(range(256)).replace(b"\n", b"") + b"\r\r"
+    lines = [garbage, b"\x00" * 5000, b"\xff\xfe", b'{"create":{}}', b"\xed\xa0\x80"]
+
+    async def scenario() -> None:
+        queue, stop = Queue(), Stop()
+        source.write(b"\n".join(lines) + b"\n")
+        stop.ask()
+        await source.input({}).run(queue.emit, stop)
+        assert queue.lines == [garbage[:-1], *lines[1:]]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SOURCES if kind.resumes])
+def test_resumes_where_its_batches_ended(kind: type[Source], tmp_path: Path) -> None:
+    """After a kill with a batch still waiting, a new input gives exactly what the queue does not have."""
+    source = kind(tmp_path)
+
+    async def scenario() -> None:
+        queue = Queue()
+        source.write(b"one\ntwo\n")
+        task = asyncio.create_task(source.input({}).run(queue.emit, Stop()))
+        await queue.wait_for(lambda: len(queue.lines) == 2)
+        queue.full = True
+        source.write(b"three\n")
+        await queue.wait_for(lambda: queue.waiting)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        queue.full = False
+        source.write(b"four\n")
+        stop = Stop()
+        stop.ask()
+        await source.input(dict(queue.positions)).run(queue.emit, stop)
+        assert queue.lines == [b"one", b"two", b"three", b"four"]
+
+    asyncio.run(scenario())
