@@ -6,7 +6,6 @@ that what is read on the way down can still be sent.
 
 import asyncio
 import contextlib
-import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -14,7 +13,7 @@ from functools import partial
 
 import uvloop
 
-from agent import notify
+from agent import memory, notify
 from agent.config.root import AgentConfig
 from agent.delivery.contract import Output
 from agent.delivery.dead_letters import DeadLetters
@@ -110,6 +109,7 @@ def processors_for(config: AgentConfig, component: InputConfig) -> list[Processo
 
 def run(config: AgentConfig) -> int:
     """Run the agent until a signal, or until every input has ended. Returns the exit status."""
+    memory.tune_allocator()
     failures: list[str] = []
     try:
         uvloop.run(_run_until_signal(config))
@@ -170,7 +170,7 @@ async def _serve(config: AgentConfig, shutdown: Shutdown) -> None:
                 for i, component in inputs
             ]
             watching = tasks.create_task(_watch(view), name="watchdog")
-            _tune_collector()
+            memory.tune_collector()
             view.ready = True
             notify.notify("READY=1")
             _log.info("Ready", inputs=[i.id for i in config.inputs], outputs=list(loops), queue=str(config.queue.path))
@@ -203,14 +203,6 @@ async def setup_outputs(config: AgentConfig) -> list[str]:
                 except SendError as error:
                     problems.append(f"{component.id}: {error}")
     return problems
-
-
-def _tune_collector() -> None:
-    """What is there at the start stays, and what a batch makes is freed by reference count: collecting often finds
-    nothing."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 async def _until_asked(shutdown: Shutdown, reading: list[asyncio.Task[None]]) -> None:

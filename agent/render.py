@@ -8,12 +8,13 @@ The pieces are worked out once for records that fill the same places (``_layout`
 in once per table; what is left per record is one slot in one ``join``.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
 from agent.record import MAX_BATCH_RECORDS, Batch, Documents, Table, stream_name
-from agent.values import Column, quote
+from agent.values import Column, Value, quote
 
 MAX_CACHED_PLACES: Final = 128
 _FLAT: Final = ("fields", "labels")
@@ -52,35 +53,52 @@ def render(batch: Batch, run: str, batch_number: int, max_bytes: int = 4 * 1024*
     return made
 
 
-def _render_one(table: Table, prefix: bytes, indexes: Iterable[int]) -> bytes:
+def _render_one(table: Table, prefix: bytes, indexes: range) -> bytes:
     """The two lines of every row of a table; ``indexes`` end their ids."""
-    ids = list(map(_HEX.__getitem__, indexes))
+    return b"".join(_parts(table, prefix, _HEX[indexes.start : indexes.stop])[0])
+
+
+def _parts(table: Table, prefix: bytes, ids: Column) -> tuple[list[Value], int]:
+    """What the two lines of every row of a table consist of, and how many parts that is per row. ``ids`` end the rows'
+    ids."""
     pieces, places = _fold(table, prefix)
     stride = 2 * len(places) + 1
-    parts: list[object] = []
-    for piece in pieces:
-        parts += (piece, None)
-    parts.pop()
+    parts: list[Value] = [b""] * stride
+    parts[::2] = pieces
     parts *= len(ids)
     columns: dict[str, Column] = dict(zip(table.places, table.columns, strict=True))
     columns[_ID] = ids
     for slot, place in enumerate(places):
         parts[2 * slot + 1 :: stride] = columns[place]
-    return b"".join(parts)  # type: ignore[arg-type]
+    return parts, stride
 
 
 def _render_many(tables: Sequence[Table], prefix: bytes, first: int) -> bytes:
-    """The same for several tables whose rows lie among one another."""
-    order = sorted(row for table in tables for row in table.rows)
-    position = dict(zip(order, range(len(order)), strict=True))
-    records: list[bytes] = [b""] * len(order)
-    for table in tables:
-        positions = [position[row] for row in table.rows]
-        rendered = _render_one(table, prefix, [first + at for at in positions])
-        # No value holds a newline, so this stands only where a record ends and the next begins.
-        for at, record in zip(positions, rendered[len(_ACTION) : -1].split(_NEXT), strict=True):
-            records[at] = record
-    return _ACTION + _NEXT.join(records) + b"\n"
+    """The same for several tables whose rows lie among one another: the rows of the largest in runs, between those of
+    the others."""
+    main = max(tables, key=lambda table: len(table.rows))
+    others = [table for table in tables if table is not main]
+    between = sorted((row, which, at) for which, table in enumerate(others) for at, row in enumerate(table.rows))
+    ends = [bisect_left(main.rows, row) for row, _, _ in between]
+    main_ids: list[Value] = []
+    other_ids: list[list[Value]] = [[] for _ in others]
+    begin = 0
+    for i, ((_, which, _), end) in enumerate(zip(between, ends, strict=True), first):
+        main_ids += _HEX[begin + i : end + i]
+        other_ids[which].append(_HEX[end + i])
+        begin = end
+    main_ids += _HEX[begin + first + len(between) : len(main.rows) + first + len(between)]
+    parts, stride = _parts(main, prefix, main_ids)
+    rendered = [_parts(table, prefix, ids) for table, ids in zip(others, other_ids, strict=True)]
+    out: list[Value] = []
+    begin = 0
+    for (_, which, at), end in zip(between, ends, strict=True):
+        out += parts[begin * stride : end * stride]
+        other, length = rendered[which]
+        out += other[at * length : (at + 1) * length]
+        begin = end
+    out += parts[begin * stride :]
+    return b"".join(out)
 
 
 def _split(documents: Documents, max_bytes: int) -> Iterable[Documents]:

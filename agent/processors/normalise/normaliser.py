@@ -1,6 +1,8 @@
 """Lines of a batch into tables of the document's places."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress, repeat
+from operator import eq, not_
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -209,19 +211,22 @@ def _same_keys(
     records: list[dict[str, V]], rows: Sequence[int]
 ) -> Iterator[tuple[tuple[str, ...], list[dict[str, V]], Sequence[int]]]:
     """Groups of records with the same keys in the same order, and their rows."""
+    if not records:
+        return
     keys: list[tuple[str, ...]] = list(map(tuple, records))
-    if not keys:
+    usual = keys[0]
+    same = list(map(eq, keys, repeat(usual)))
+    if all(same):
+        yield usual, records, rows
         return
-    if keys.count(keys[0]) == len(keys):
-        yield keys[0], records, rows
-        return
-    groups: dict[tuple[str, ...], tuple[list[dict[str, V]], list[int]]] = {}
-    for key, record, row in zip(keys, records, rows, strict=True):
-        group = groups.setdefault(key, ([], []))
-        group[0].append(record)
-        group[1].append(row)
-    for key, (members, at) in groups.items():
-        yield key, members, at
+    yield usual, list(compress(records, same)), list(compress(rows, same))
+    others: dict[tuple[str, ...], tuple[list[dict[str, V]], list[int]]] = {}
+    for at in compress(range(len(keys)), map(not_, same)):
+        group = others.setdefault(keys[at], ([], []))
+        group[0].append(records[at])
+        group[1].append(rows[at])
+    for key, (members, places) in others.items():
+        yield key, members, places
 
 
 def normalise(batch: Batch, settings: NormaliseSettings) -> Batch:
