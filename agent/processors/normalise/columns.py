@@ -6,16 +6,15 @@ path.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import compress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from agent.processors.normalise.clock import READ
 from agent.processors.normalise.reading import ColumnReading, Reading
 from agent.processors.normalise.shapes import has_shape
 from agent.processors.normalise.spellings import Rule
-from agent.processors.normalise.tolerant import Record
 from agent.values import Column, Value
 
 MAX_KEYS = 64
@@ -24,6 +23,10 @@ MAX_KEYS = 64
 MAX_PLANS = 512
 
 _KIND = bytes.maketrans(b"-123456789", b"0000000000")
+
+
+R = TypeVar("R")
+Values = Callable[[R], Iterable[Value]]
 
 
 class Plan(NamedTuple):
@@ -74,16 +77,17 @@ class Planner:
 
 
 def read_columns(
-    records: Sequence[Record], keys: tuple[str, ...], planner: Planner, read_at: bytes
+    records: Sequence[R], values: Values[R], keys: tuple[str, ...], planner: Planner, read_at: bytes
 ) -> tuple[Rows | None, list[int]]:
-    """Records with the same keys as rows, and the indexes of those that have to be read alone."""
+    """Records with the same keys as rows, and the indexes of those that have to be read alone. ``values`` gives a
+    record's values in the order of the keys."""
     plan = planner.plan(keys)
     indexes: Sequence[int] = range(len(records))
     if plan.alone:
         return None, list(indexes)
     misfits: set[int] = set()
     while True:
-        read = _read(records, keys, plan, planner)
+        read = _read(records, values, keys, plan, planner)
         if not isinstance(read, set):
             break
         # Some values are of another kind than most. Without them the columns can be read at once after all.
@@ -103,14 +107,14 @@ def read_columns(
 
 
 def _read(
-    records: Sequence[Record], keys: tuple[str, ...], plan: Plan, planner: Planner
+    records: Sequence[R], values: Values[R], keys: tuple[str, ...], plan: Plan, planner: Planner
 ) -> set[int] | tuple[list[str], list[Column], set[int]]:
     """The places and columns of records, and the indexes of the misfits among them; or only the indexes of records to
     leave out before trying again."""
     places: list[str] = []
     columns: list[Column] = []
     misfits: set[int] = set()
-    for kept, rule, column in zip(plan.kept, plan.rules, zip(*map(dict.values, records), strict=True), strict=True):
+    for kept, rule, column in zip(plan.kept, plan.rules, zip(*map(values, records), strict=True), strict=True):
         reading: ColumnReading | None = None
         if rule is not None:
             reading = rule.reader.read_column(column)

@@ -9,13 +9,14 @@ import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Zone
-from agent.processors.normalise.columns import MAX_KEYS, Planner, read_columns
+from agent.processors.normalise.columns import MAX_KEYS, Planner, Rows, read_columns
 from agent.processors.normalise.record import read_record
 from agent.processors.normalise.shapes import has_shape, reshape
 from agent.processors.normalise.spellings import rules
 from agent.processors.normalise.text import read_line, unparsed
 from agent.processors.normalise.times import read_at, zone_of
 from agent.processors.normalise.tolerant import Record, decode, walk
+from agent.processors.normalise.usual import UsualKeys, as_dict, values_of
 from agent.record import Batch, Table
 from agent.values import Column
 
@@ -53,6 +54,7 @@ class Normaliser:
         self._zone = zone_of(self._settings.timezone)
         self._rules = rules(self._zone)
         self._planner = Planner(self._rules)
+        self._usual = UsualKeys()
 
     def __call__(self, batch: Batch) -> Batch:
         """Fill the tables and counts of a batch, and return it."""
@@ -93,15 +95,43 @@ class _Work:
         settings = owner._settings
         self.tables = _Tables(settings.dataset, settings.namespace)
         self._rules, self._planner, self._zone = owner._rules, owner._planner, owner._zone
+        self._usual = owner._usual
         self._dropped, self._noted = batch.counts.dropped, batch.counts.noted
         self._read_at = read_at(batch.read_at_ns)
         self._alone: list[tuple[int, dict[str, bytes]]] = []
 
     def read(self, start: int, lines: list[bytes]) -> None:
         """Read some of the batch's lines, the first of which has the index ``start``."""
-        records, rows = self._decode(start, self._valid(lines))
-        self._read_groups(records, rows, flat=False)
+        lines = self._valid(lines)
+        rows: Sequence[int] = range(start, start + len(lines))
+        if self._usual.keys is not None:
+            lines, rows = self._read_usual(self._usual.keys, lines, rows)
+        if lines:
+            self._read_groups(*self._decode(rows, lines), flat=False)
         self._collect()
+
+    def _read_usual(
+        self, keys: tuple[str, ...], lines: list[bytes], rows: Sequence[int]
+    ) -> tuple[list[bytes], Sequence[int]]:
+        """Read the lines that have the usual keys; returns the others."""
+        records, refused = self._usual.decode(lines)
+        if refused:
+            fits = [True] * len(lines)
+            for at in refused:
+                fits[at] = False
+            fitting = list(compress(rows, fits))
+        else:
+            fitting = rows  # type: ignore[assignment]
+        read, misfits = read_columns(records, values_of, keys, self._planner, self._read_at) if records else (None, [])
+        self._add(read, fitting)
+        for index in misfits:
+            self._read_alone(fitting[index], as_dict(records[index], keys), flat=True)
+        return [lines[at] for at in refused], [rows[at] for at in refused]
+
+    def _add(self, read: Rows | None, rows: Sequence[int]) -> None:
+        if read:
+            whole = len(read.indexes) == len(rows)
+            self.tables.add(read.places, read.columns, rows if whole else [rows[i] for i in read.indexes])
 
     def _note(self, mark: str) -> None:
         self._noted[mark] = self._noted.get(mark, 0) + 1
@@ -123,7 +153,7 @@ class _Work:
             self._note("invalid_utf8")
         return mended
 
-    def _decode(self, start: int, lines: list[bytes]) -> tuple[list[Record], Sequence[int]]:
+    def _decode(self, rows: Sequence[int], lines: list[bytes]) -> tuple[list[Record], Sequence[int]]:
         """The lines that are objects, and their rows; what the others come to is put aside."""
         records: list[Record] = []
         refused: list[int] = []
@@ -137,10 +167,10 @@ class _Work:
                 refused.append(len(records))
                 records.append({})
         if not refused:
-            return records, range(start, start + len(records))
-        gone = {at for at in refused if not self._read_refused(start + at, lines[at], records, at)}
+            return records, rows
+        gone = {at for at in refused if not self._read_refused(rows[at], lines[at], records, at)}
         kept = [at for at in range(len(records)) if at not in gone]
-        return [records[at] for at in kept], [start + at for at in kept]
+        return [records[at] for at in kept], [rows[at] for at in kept]
 
     def _read_refused(self, row: int, line: bytes, records: list[Record], at: int) -> bool:
         """Read a line the strict decoder refused. True if it is an object after all, and now in ``records``."""
@@ -172,11 +202,10 @@ class _Work:
             elif not flat and self._planner.plan(keys).shaped:
                 self._read_groups([_flat(record) for record in group], at, flat=True)
             else:
-                read, misfits = read_columns(group, keys, self._planner, self._read_at)
-                if read:
-                    self.tables.add(
-                        read.places, read.columns, at if len(read.indexes) == len(at) else [at[i] for i in read.indexes]
-                    )
+                read, misfits = read_columns(group, dict.values, keys, self._planner, self._read_at)
+                self._add(read, at)
+                if not flat and read and len(group) * 2 > CHUNK:
+                    self._usual.saw(keys)
                 for index in misfits:
                     self._read_alone(at[index], group[index], flat=True)
 
