@@ -1,7 +1,7 @@
 """Which frames go into the next batch: those of one data stream, in order, up to a size. Pure."""
 
 from agent.delivery.contract import DeliveryBatch
-from agent.queue.reader import Stored
+from agent.queue.frame import Stored
 
 
 class Batcher:

@@ -71,9 +71,9 @@ class Frame(msgspec.Struct):
     raw_len: int
     raw_crc: int
     flags: int
-    meta_len: int
-    body_len: int
     meta: Meta
+    body_len: int
+    meta_len: int = 0
     offset: int = 0
 
     @property
@@ -105,6 +105,13 @@ class Frame(msgspec.Struct):
     def end(self) -> int:
         """Offset behind the frame in its segment."""
         return self.offset + self.size
+
+
+class Stored(msgspec.Struct):
+    """A frame and its deflated documents."""
+
+    frame: Frame
+    body: bytes
 
 
 class Damaged(Exception):
@@ -139,25 +146,17 @@ def inflate(frame: Frame, body: bytes) -> bytes:
     return ndjson
 
 
-def encode(
-    mark: bytes,
-    *,
-    seq: int,
-    total: int,
-    count: int,
-    raw_len: int,
-    raw_crc: int,
-    more: bool,
-    meta: Meta,
-    body: bytes,
-) -> list[bytes]:
-    """The frame as buffers to be written one behind the other: mark, the rest of the head, meta, body."""
-    encoded = _encode_meta(meta)
-    flags = MORE if more else 0
-    head = HEAD.pack(mark, 0, len(encoded), len(body), seq, total, count, raw_len, raw_crc, flags, 0)
+def encode(mark: bytes, frame: Frame, body: bytes) -> list[bytes]:
+    """The frame as buffers to be written one behind the other: mark, the rest of the head, meta, body. Sets
+    ``frame.meta_len``."""
+    meta = _encode_meta(frame.meta)
+    frame.meta_len = len(meta)
+    head = HEAD.pack(
+        mark, 0, len(meta), len(body), frame.seq, frame.total, frame.count, frame.raw_len, frame.raw_crc, frame.flags, 0
+    )
     behind_crc = head[MARK_LEN + 4 :]
-    crc = isal_zlib.crc32(body, isal_zlib.crc32(encoded, isal_zlib.crc32(behind_crc)))
-    return [mark, crc.to_bytes(4, "little") + behind_crc, encoded, body]
+    crc = isal_zlib.crc32(body, isal_zlib.crc32(meta, isal_zlib.crc32(behind_crc)))
+    return [mark, crc.to_bytes(4, "little") + behind_crc, meta, body]
 
 
 def frame_size(head: bytes, mark: bytes) -> int:

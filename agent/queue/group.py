@@ -3,7 +3,7 @@
 import msgspec
 
 from agent.queue import frame as frames
-from agent.queue.frame import Meta, Part
+from agent.queue.frame import MORE, Frame, Meta, Part, Stored
 from agent.record import Counts, Documents, Origin
 
 FRAME_BYTES = 4 * 1024**2
@@ -26,10 +26,11 @@ class Entry(msgspec.Struct):
 
 class Group(msgspec.Struct):
     """Frames ready to be written. ``frames`` are buffers whose first is the sync mark of the segment they go to.
-    ``base`` is the first sequence number; ``seq`` and ``total`` are the queue's behind the group, and ``origins`` and
-    ``counts`` what it moves."""
+    ``stored`` are the same frames as a reader would give them. ``base`` is the first sequence number; ``seq`` and
+    ``total`` are the queue's behind the group, and ``origins`` and ``counts`` what it moves."""
 
     frames: list[list[bytes]]
+    stored: list[Stored]
     base: int
     seq: int
     total: int
@@ -58,6 +59,7 @@ def encode_group(run: str, seq: int, total: int, entries: list[Entry], counts: d
     pieces = _cut(entries) or [[]]
     base = seq + 1
     encoded: list[list[bytes]] = []
+    stored: list[Stored] = []
     for i, documents in enumerate(pieces):
         ndjson = b"".join(d.ndjson for d in documents) if len(documents) != 1 else documents[0].ndjson
         body, raw_crc = frames.deflate(ndjson) if ndjson else (b"", 0)
@@ -69,16 +71,21 @@ def encode_group(run: str, seq: int, total: int, entries: list[Entry], counts: d
             origins=origins if last else [],
             counts=counts if last else {},
         )
-        count = sum(d.count for d in documents)
         seq += 1
-        encoded.append(
-            frames.encode(
-                b"", seq=seq, total=total, count=count, raw_len=len(ndjson), raw_crc=raw_crc,
-                more=not last, meta=meta, body=body,
-            )
-        )  # fmt: skip
-        total += count
-    return Group(encoded, base, seq, total, origins, counts)
+        frame = Frame(
+            seq=seq,
+            total=total,
+            count=sum(d.count for d in documents),
+            raw_len=len(ndjson),
+            raw_crc=raw_crc,
+            flags=0 if last else MORE,
+            meta=meta,
+            body_len=len(body),
+        )
+        encoded.append(frames.encode(b"", frame, body))
+        stored.append(Stored(frame, body))
+        total += frame.count
+    return Group(encoded, stored, base, seq, total, origins, counts)
 
 
 def _cut(entries: list[Entry]) -> list[list[Documents]]:

@@ -34,6 +34,7 @@ from agent.queue.config import OnFull, QueueConfig
 from agent.queue.cursor import Cursor
 from agent.queue.cursor_file import CursorFiles
 from agent.queue.disk import Disk, RealDisk
+from agent.queue.frame import Stored
 from agent.queue.group import Entry
 from agent.queue.recovery import Recovered, recover
 from agent.queue.subscription import Subscription
@@ -91,6 +92,7 @@ class Queue:
         self._syncing = asyncio.Lock()
         self._room = asyncio.Event()
         self._room.set()
+        self._written_at = 0.0
         self._closing = False
         self._writer = ThreadPoolExecutor(1, "queue-write")
         self._syncer = ThreadPoolExecutor(1, "queue-sync")
@@ -102,6 +104,11 @@ class Queue:
     def total(self) -> int:
         """Records appended over the queue's whole life."""
         return self._wal.state.total
+
+    @property
+    def visible_seq(self) -> int:
+        """The last sequence number that outputs may see."""
+        return self._wal.visible_seq
 
     @property
     def counts(self) -> dict[str, Counts]:
@@ -150,6 +157,12 @@ class Queue:
             oldest = self._wal.segments[0]
             return Cursor(low=oldest.name.base - 1, low_total=oldest.begin_total, start_total=oldest.begin_total)
         return Cursor(low=self._wal.state.seq, low_total=self._wal.state.total, start_total=self._wal.state.total)
+
+    def recent(self, seq: int) -> list[Stored]:
+        """The frames from ``seq`` on, if they are those last made visible: at a trickle nobody needs to read them
+        back."""
+        recent = self._wal.recent
+        return recent if recent and recent[0].frame.seq == seq else []
 
     def extents(self) -> list[Any]:
         """What readers may read, oldest first."""
@@ -208,7 +221,7 @@ class Queue:
                 await self._write_wanted.wait()
                 continue
             group = self._next_group()
-            await self._write([waiting.entry for waiting in group])
+            await self._write_group([waiting.entry for waiting in group])
             for waiting in group:
                 self._waiting_bytes -= waiting.raw_bytes
                 if self._config.sync == "always":
@@ -220,7 +233,8 @@ class Queue:
             if self._wal.is_full:
                 await self._sync()
                 await self._on_writer(self._wal.seal)
-            self._sync_wanted.set()
+            if self._wal.has_unsynced:
+                self._sync_wanted.set()
 
     def _next_group(self) -> list[_Waiting]:
         size = n = 0
@@ -232,20 +246,32 @@ class Queue:
         group, self._waiting = self._waiting[:n], self._waiting[n:]
         return group
 
-    async def _write(self, entries: list[Entry]) -> None:
+    async def _write_group(self, entries: list[Entry]) -> None:
         """Returns when the entries are written, however long the disk is in trouble."""
         late, self._late = self._late, {}
         entries += [Entry(name, [], None, counts) for name, counts in late.items()]
+        rested = time.monotonic() - self._written_at >= self._config.sync_interval
+        if rested and self._config.sync == "interval" and not self._syncing.locked():
+            # At a trickle the sync is due anyway: one hop to a thread does both.
+            async with self._syncing:
+                await self._make_durable(await self._write(entries, sync=True))
+        else:
+            await self._write(entries, sync=False)
+        self._written_at = time.monotonic()
+        self.progress += 1
+
+    async def _write(self, entries: list[Entry], *, sync: bool) -> OSError | None:
+        """Write, and with ``sync`` try to sync in the same go; returns what the sync failed with."""
         while True:
             try:
                 if self._wal.must_sync_first:
-                    await self._sync()
-                await self._on_writer(self._append_blocking, entries)
-                break
+                    await (self._make_durable(None) if sync else self._sync())
+                failure = await self._on_writer(self._append_blocking, entries, sync)
             except OSError as error:
                 await self._in_trouble(error)
-        self._mended()
-        self.progress += 1
+            else:
+                self._mended()
+                return failure
 
     async def _in_trouble(self, error: OSError) -> None:
         """A write failed: say so, let finished segments go, wait a little."""
@@ -264,10 +290,16 @@ class Queue:
             self.trouble = None
             self._room.set()
 
-    def _append_blocking(self, entries: list[Entry]) -> None:
+    def _append_blocking(self, entries: list[Entry], sync: bool) -> OSError | None:
         if self.disk.free(self.folder) < self._config.min_free:
             raise OSError(errno.ENOSPC, f"less than min_free ({self._config.min_free} bytes) is free on the disk")
         self._wal.append(entries)
+        if sync:
+            try:
+                self._wal.sync()
+            except OSError as error:
+                return error
+        return None
 
     async def _on_writer(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, function, *args)
@@ -289,21 +321,26 @@ class Queue:
         """Make everything written so far durable and visible, however long the disk is in trouble."""
         async with self._syncing:
             waiters, self._unsynced_waiters = self._unsynced_waiters, []
-            while self._wal.has_unsynced:
-                try:
-                    await asyncio.get_running_loop().run_in_executor(self._syncer, self._wal.sync)
-                except OSError as error:
-                    _log.error(
-                        "A sync of the queue failed; what was not yet durable is written again to a new segment",
-                        path=str(self.folder),
-                        error=str(error),
-                    )
-                    await self._rewrite()
-                else:
-                    break
-            self.wake_readers()
+            await self._make_durable(None)
             for waiter in waiters:
                 _resolve(waiter)
+
+    async def _make_durable(self, failure: OSError | None) -> None:
+        """Sync until it succeeds. ``failure`` is that of a sync just tried. To be called with ``_syncing`` held."""
+        while failure or self._wal.has_unsynced:
+            if failure:
+                _log.error(
+                    "A sync of the queue failed; what was not yet durable is written again to a new segment",
+                    path=str(self.folder),
+                    error=str(failure),
+                )
+                await self._rewrite()
+            try:
+                failure = None
+                await asyncio.get_running_loop().run_in_executor(self._syncer, self._wal.sync)
+            except OSError as error:
+                failure = error
+        self.wake_readers()
 
     async def _rewrite(self) -> None:
         while True:

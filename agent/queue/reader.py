@@ -12,7 +12,7 @@ import msgspec
 
 from agent.queue.cursor import Range
 from agent.queue.disk import Disk
-from agent.queue.frame import Damaged, Frame
+from agent.queue.frame import Damaged, Stored
 from agent.queue.segment import Name, find_frame, path_of, read_frame, read_header
 
 
@@ -22,13 +22,6 @@ class Extent(msgspec.Struct, frozen=True):
     name: Name
     limit: int
     sealed: bool
-
-
-class Stored(msgspec.Struct):
-    """A frame and its deflated documents."""
-
-    frame: Frame
-    body: bytes
 
 
 class Reading(msgspec.Struct):
@@ -52,6 +45,16 @@ class Reader:
         self._name: Name | None = None
         self._handle: int | None = None
         self._offset = 0
+
+    @property
+    def next_seq(self) -> int:
+        """The next frame this reader wants."""
+        return self._seq
+
+    def pass_over(self, stored: Sequence[Stored]) -> None:
+        """These frames, which follow the last one read, were had from elsewhere."""
+        last = stored[-1].frame
+        self._seq, self._total = last.seq + 1, last.total + last.count
 
     def read(self, extents: Sequence[Extent], low: int, low_total: int, max_bytes: int) -> Reading:
         """Frames from here on, at least one if there is one, until ``max_bytes`` of documents (uncompressed) are

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from agent.log import Log
 from agent.queue.cursor import Cursor, Range
-from agent.queue.reader import Reader, Stored
+from agent.queue.frame import Stored
+from agent.queue.reader import Reader
 
 if TYPE_CHECKING:
     from agent.queue.queue import Queue
@@ -41,8 +42,12 @@ class Subscription:
 
     async def read_now(self, max_bytes: int) -> list[Stored]:
         """The same, but empty when there is nothing to read at the moment."""
-        while True:
+        while self._reader.next_seq <= self._queue.visible_seq:
             cursor = self.cursor
+            recent = self._queue.recent(self._reader.next_seq)
+            if recent and all(stored.frame.count and not cursor.is_done(stored.frame.seq) for stored in recent):
+                self._reader.pass_over(recent)
+                return list(recent)
             try:
                 reading = await self._queue.on_reader(
                     self._reader.read, self._queue.extents(), cursor.low, cursor.low_total, max_bytes
@@ -65,6 +70,7 @@ class Subscription:
                 fresh = [stored for stored in fresh if stored.frame.count]
             if fresh or not reading.stored:
                 return fresh
+        return []
 
     @property
     def queued(self) -> int:

@@ -1,6 +1,6 @@
 """The write-ahead log: segments, the end they are written at, and what they add up to. Blocking, and free of policy.
 
-``append``, ``rewrite``, ``seal`` and ``delete`` run on the queue's writing thread, ``sync`` on its syncing thread;
+``append``, ``rewrite``, ``seal`` and ``delete`` run on the queue's writing thread, ``sync`` on either, one at a time;
 nothing else changes the state, so there are no locks. Everything else only reads it.
 
 A failed write leaves nothing behind (the segment is cut back, or sealed if even that fails) and can be called again.
@@ -15,11 +15,15 @@ import msgspec
 
 from agent.queue import segment as segments
 from agent.queue.disk import Disk
+from agent.queue.frame import Stored
 from agent.queue.group import Entry, Group, encode_group
 from agent.queue.reader import Extent
 from agent.queue.recovery import Recovered
 from agent.queue.segment import Header, Name, path_of
 from agent.record import Counts
+
+_MOST_RECENT = 2
+"""Frames kept at hand after their sync: enough for a trickle, and no memory to speak of."""
 
 
 class Segment(msgspec.Struct, eq=False):
@@ -46,6 +50,8 @@ class WriteAheadLog:
         self.state = recovered.state
         """What is written: the state that positions and counts are read from."""
         self._durable = recovered.state.copy()
+        self.recent: list[Stored] = []
+        """The frames the last sync made visible, if they are few."""
         self._disk = disk
         self._folder = folder
         self._run = run
@@ -63,6 +69,11 @@ class WriteAheadLog:
     def has_unsynced(self) -> bool:
         """Whether a sync would make anything durable."""
         return bool(self._unsynced)
+
+    @property
+    def visible_seq(self) -> int:
+        """The last sequence number readers may see."""
+        return self._durable.seq
 
     @property
     def is_full(self) -> bool:
@@ -104,6 +115,9 @@ class WriteAheadLog:
         for _, group, _ in unsynced:
             self._durable.apply(group.seq, group.total, group.origins, group.counts)
         del self._unsynced[: len(unsynced)]
+        self.recent = [stored for _, group, _ in unsynced for stored in group.stored]
+        if len(self.recent) > _MOST_RECENT:
+            self.recent = []
 
     def rewrite(self) -> None:
         """After a failed sync: write every group since the last good one again, to a new segment. Raises ``OSError``:

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.queue import frame as frames
-from agent.queue.frame import Damaged, Meta, Part
+from agent.queue.frame import Damaged, Frame, Meta, Part
 from agent.record import Counts, Origin
 
 MARK = bytes(range(8))
@@ -13,11 +13,8 @@ META = Meta("run", "stream", [Part(1, 0, 1)], [Origin("in", "src", b"\x01")], {"
 
 def _encoded() -> bytes:
     body, crc = frames.deflate(DOCUMENTS)
-    return b"".join(
-        frames.encode(
-            MARK, seq=7, total=40, count=1, raw_len=len(DOCUMENTS), raw_crc=crc, more=False, meta=META, body=body
-        )
-    )
+    frame = Frame(7, 40, 1, len(DOCUMENTS), crc, 0, META, len(body))
+    return b"".join(frames.encode(MARK, frame, body))
 
 
 def test_head_is_laid_out_as_documented() -> None:

@@ -11,9 +11,8 @@ from agent.errors import QueueError
 from agent.ledger import make_ledger, read_ledger
 from agent.queue.config import QueueConfig
 from agent.queue.cursor import Range
-from agent.queue.frame import inflate
+from agent.queue.frame import Stored, inflate
 from agent.queue.queue import Queue, open_queue
-from agent.queue.reader import Stored
 from agent.queue.subscription import Subscription
 from tests.queue.entries import RUN, entry, ids
 

@@ -17,7 +17,7 @@ def modeltail(*arguments: str, folder: Path, **environ: str) -> "subprocess.Comp
     """Run a command in ``folder``."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MODELTAIL_")}
     root = str(Path(cli.__file__).parents[1])
-    return subprocess.run(  # noqa: S603  # our own interpreter and module
+    return subprocess.run(  # our own interpreter and module
         [sys.executable, "-W", "error", "-m", "agent", *arguments],
         cwd=folder,
         env={**inherited, "PYTHONPATH": root, **environ},

@@ -63,7 +63,7 @@ class FileConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_f
     linger: Annotated[
         Duration,
         Meta(le=10, description="How long to let lines gather after a file has changed, so that they travel together."),
-    ] = 0.2
+    ] = 0.25
     scan_interval: Annotated[
         Duration,
         Meta(

@@ -22,7 +22,7 @@ from agent.inputs.lines import BLOCK_BYTES, Cut
 from agent.log import Log
 from agent.record import Origin
 
-SMALL_BYTES = 64 * 1024
+SMALL_BYTES = 128 * 1024
 """What a chain reads first. Only ``LARGE_READERS`` at a time read blocks beyond it, which bounds memory whatever the
 number of files."""
 READERS = 64

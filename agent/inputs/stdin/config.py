@@ -33,7 +33,7 @@ class StdinConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_
     ] = 1024**2
     linger: Annotated[
         Duration, Meta(le=10, description="How long to let lines gather, so that they travel together.")
-    ] = 0.2
+    ] = 0.25
     timezone: Annotated[Zone, Meta(description="Time zone of times written without one.")] = "UTC"
     dataset: Annotated[str | None, Meta(description="Dataset of these records instead of the agent's own.")] = None
     namespace: Annotated[str | None, Meta(description="Namespace of these records instead of the agent's own.")] = None

@@ -56,7 +56,7 @@ class Everything(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     limit: Literal["auto"] | Size = "auto"
     zone: Zone = "UTC"
     key: Secret | None = None
-    folder: Path = Path("/tmp")  # noqa: S108  # only a name
+    folder: Path = Path("/tmp")  # only a name
     labels: dict[str, str] = {}
     parts: list[Tail | Send] = []
     from_: Literal["now", "oldest"] = msgspec.field(name="from", default="now")

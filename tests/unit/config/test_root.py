@@ -166,7 +166,7 @@ def test_missing_file_is_one_sentence(tmp_path: Path) -> None:
 def test_reading_a_configuration_imports_nothing_heavy() -> None:
     """Neither an HTTP client nor a database nor a regular-expression engine, unless the configuration needs it."""
     code = "import sys, agent.config.load; print(*sys.modules)"
-    done = subprocess.run(  # noqa: S603  # our own interpreter and code
+    done = subprocess.run(  # our own interpreter and code
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=REPOSITORY, env=dict(os.environ)
     )
     assert {"aiohttp", "sqlite3", "elastic_transport", "uvloop", "re2", "click"}.isdisjoint(done.stdout.split())

@@ -1,0 +1,127 @@
+"""Stopping the real agent: drained when it can be, in time when it cannot, and nothing accepted is lost either way."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.ledger import read_ledger
+from tests.e2e.agent_process import AgentProcess
+
+RECORDS = 30_000
+
+
+def _write_log(folder: Path) -> Path:
+    log = folder / "model.log"
+    with log.open("wb") as file:
+        for n in range(RECORDS):
+            file.write(b'{"message": "m", "n": %d}\n' % n)
+    return log
+
+
+def _dead_address() -> str:
+    """An address of this machine where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def _config(folder: Path, output: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"inputs": [{"type": "file", "paths": [str(folder / "*.log")]}], "outputs": [output], **more}
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signal_drains_what_is_there(tmp_path: Path, signum: signal.Signals) -> None:
+    """Lines written just before the signal are read, delivered, and the agent ends with status 0."""
+    config = _config(tmp_path, {"type": "local", "path": str(tmp_path / "store")})
+    with AgentProcess(tmp_path, config) as agent:
+        agent.start()
+        _write_log(tmp_path)
+        agent.process.send_signal(signum)
+        assert agent.process.wait(60) == 0
+    ledger = read_ledger(agent.queue)
+    assert ledger.balances
+    assert ledger.outputs["local"].fates == {"delivered": RECORDS}
+    assert ledger.outputs["local"].queued == 0
+
+
+def test_dead_server_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """With nobody answering, the agent ends well within its grace period, and everything waits in the queue."""
+    _write_log(tmp_path)
+    output = {
+        "type": "elasticsearch",
+        "hosts": [_dead_address()],
+        "delivery": {"backoff_initial": "60s", "backoff_max": "60s"},
+    }
+    with AgentProcess(tmp_path, _config(tmp_path, output, grace="20s")) as agent:
+        agent.start()
+        while (
+            agent.ledger()["appended"] < RECORDS
+            or not json.loads(agent.get("/readyz"))["outputs"]["elasticsearch"]["trouble"]
+        ):
+            time.sleep(0.05)
+        began = time.monotonic()
+        assert agent.stop() == 0
+        assert time.monotonic() - began < 20
+    ledger = read_ledger(agent.queue)
+    assert ledger.balances
+    assert ledger.outputs["elasticsearch"].queued == RECORDS
+
+
+def test_second_signal_ends_at_once_and_loses_nothing(tmp_path: Path) -> None:
+    """A drain that hangs on a silent server is ended by a second signal; the next start delivers."""
+    _write_log(tmp_path)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        config = _config(tmp_path, {"type": "elasticsearch", "id": "out", "hosts": [address]}, grace="300s")
+        with AgentProcess(tmp_path, config) as agent:
+            agent.start()
+            while agent.ledger()["appended"] < RECORDS:
+                time.sleep(0.05)
+            agent.process.send_signal(signal.SIGTERM)
+            while not json.loads(_answer(agent, "/readyz"))["stopping"]:
+                time.sleep(0.05)
+            agent.process.send_signal(signal.SIGTERM)
+            assert agent.process.wait(20) == 0
+    with AgentProcess(
+        tmp_path, _config(tmp_path, {"type": "local", "id": "out", "path": str(tmp_path / "store")})
+    ) as agent:
+        agent.start()
+        agent.wait_until_queued_is_zero(RECORDS)
+        assert agent.stop() == 0
+    ledger = read_ledger(agent.queue)
+    assert ledger.balances
+    assert ledger.outputs["out"].fates == {"delivered": RECORDS}
+
+
+def _answer(agent: AgentProcess, page: str) -> bytes:
+    """A page whatever its status."""
+    import urllib.error
+
+    try:
+        return agent.get(page)
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return answer.read()
+
+
+def test_end_of_standard_input_drains_and_ends(tmp_path: Path) -> None:
+    """`model | modeltail run` ends by itself once the model has, with every line delivered."""
+    out = tmp_path / "documents.ndjson"
+    config = {"inputs": [{"type": "stdin", "on_full": "block"}], "outputs": [{"type": "ndjson", "path": str(out)}]}
+    agent = AgentProcess(tmp_path, config)
+    lines = b"".join(b'{"n": %d}\n' % n for n in range(1000)) + b"the last words, without a newline"
+    command = [sys.executable, "-m", "agent", "run", "-c", str(agent.config_file)]
+    done = subprocess.run(command, input=lines, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    documents = [json.loads(line) for line in out.read_bytes().splitlines()]
+    assert [d["fields"]["n"] for d in documents[:-1]] == list(range(1000))
+    assert documents[-1]["message"] == "the last words, without a newline"
