@@ -144,10 +144,16 @@ async def serve(config: AgentConfig, shutdown: Shutdown) -> None:
 
 async def _serve(config: AgentConfig, shutdown: Shutdown) -> None:
     run_id = RunId().text
-    async with open_queue(config.queue, run_id) as queue, contextlib.AsyncExitStack() as stack:
-        outputs = [await stack.enter_async_context(make_output(o)) for o in config.outputs]
+    # Outputs are entered after the queue, whose lock keeps a second agent from their files, and left after it: while
+    # closing, the queue may still ask them to make something durable.
+    async with (
+        contextlib.AsyncExitStack() as outputs,
+        open_queue(config.queue, run_id) as queue,
+        contextlib.AsyncExitStack() as stack,
+    ):
         loops = {}
-        for component, output in zip(config.outputs, outputs, strict=True):
+        for component in config.outputs:
+            output = await outputs.enter_async_context(make_output(component))
             loops[component.id] = await _deliver_to(output, component, queue, config)
         for name in set(queue.cursors) - set(loops):
             _log.warning(
@@ -207,9 +213,10 @@ async def setup_outputs(config: AgentConfig) -> list[str]:
 
 async def _until_asked(shutdown: Shutdown, reading: list[asyncio.Task[None]]) -> None:
     asked = asyncio.create_task(shutdown.drain.wait())
-    ended = asyncio.gather(*reading)
+    ended = asyncio.create_task(asyncio.wait(reading))
     await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()
+    ended.cancel()
 
 
 async def _drain(

@@ -1,6 +1,5 @@
 """A mistake in the configuration: where, at which setting, and what to do about it."""
 
-import difflib
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -30,6 +29,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean `hosts`?`` when something known is close to ``word`` (whatever its case and hyphens), else
     the empty string."""
     by_plain = {_plain(name.rpartition(".")[2]): name for name in reversed(list(known))}
+    import difflib  # needed for a mistake only
+
     close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.6)
     return f"; did you mean `{by_plain[close[0]]}`?" if close else ""
 

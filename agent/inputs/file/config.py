@@ -1,12 +1,11 @@
 """Settings of the ``file`` input."""
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from agent.config.fields import Duration, Pattern, Size, Zone
+from agent.config.fields import Duration, Pattern, Size, StreamPart, Zone
 from agent.queue.config import OnFull
 
 PositiveDuration = Annotated[Duration, Meta(gt=0)]
@@ -22,7 +21,8 @@ class FileConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_f
         Meta(
             min_length=1,
             max_length=1000,
-            description="Absolute paths of the files; `*`, `?`, `[…]` and `**` (any number of folders) are understood.",
+            description="Paths of the files; those without a leading `/` count from where the agent is started. "
+            "`*`, `?`, `[…]` and `**` (any number of folders) are understood.",
         ),
     ]
     exclude: Annotated[
@@ -81,8 +81,12 @@ class FileConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_f
         ),
     ] = 5.0
     timezone: Annotated[Zone, Meta(description="Time zone of times written without one.")] = "UTC"
-    dataset: Annotated[str | None, Meta(description="Dataset of these records instead of the agent's own.")] = None
-    namespace: Annotated[str | None, Meta(description="Namespace of these records instead of the agent's own.")] = None
+    dataset: Annotated[StreamPart | None, Meta(description="Dataset of these records instead of the agent's own.")] = (
+        None
+    )
+    namespace: Annotated[
+        StreamPart | None, Meta(description="Namespace of these records instead of the agent's own.")
+    ] = None
     labels: Annotated[dict[str, str], Meta(description="Labels put on every record, as `labels.<name>`.")] = {}
     on_full: Annotated[
         OnFull,
@@ -91,9 +95,3 @@ class FileConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_f
             "records, counted."
         ),
     ] = "block"
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """What is wrong across fields."""
-        for i, path in enumerate(self.paths):
-            if not path.startswith("/"):
-                yield f"paths[{i}]", "must be an absolute path"

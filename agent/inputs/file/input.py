@@ -2,6 +2,7 @@
 of its own while there is."""
 
 import asyncio
+import os
 import resource
 import time
 from collections.abc import Callable, Mapping
@@ -103,7 +104,9 @@ class _Run:
         self._looks = looks
         self._watch = watch
         self._woken = woken
-        self._globs = Globs(config.paths, config.exclude)
+        self._globs = Globs(
+            list(map(_absolute, config.paths)), [_absolute(x) if "/" in x else x for x in config.exclude]
+        )
         self._catalogue = Catalogue(config, positions, monotonic)
         self._max_open = min(MAX_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self._reader = ChainReader(config, emit, reads, monotonic, self._look_soon, self._max_open)
@@ -237,3 +240,8 @@ class _Run:
 async def _wake_when_asked(stop: Stop, woken: asyncio.Event) -> None:
     await stop.wait()
     woken.set()
+
+
+def _absolute(pattern: str) -> str:
+    """The pattern from the root: positions and ``log.file.path`` must not depend on where the agent was started."""
+    return os.path.abspath(pattern)

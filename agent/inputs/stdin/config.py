@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from agent.config.fields import Duration, Pattern, Size, Zone
+from agent.config.fields import Duration, Pattern, Size, StreamPart, Zone
 from agent.queue.config import OnFull
 
 
@@ -35,8 +35,12 @@ class StdinConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_
         Duration, Meta(le=10, description="How long to let lines gather, so that they travel together.")
     ] = 0.25
     timezone: Annotated[Zone, Meta(description="Time zone of times written without one.")] = "UTC"
-    dataset: Annotated[str | None, Meta(description="Dataset of these records instead of the agent's own.")] = None
-    namespace: Annotated[str | None, Meta(description="Namespace of these records instead of the agent's own.")] = None
+    dataset: Annotated[StreamPart | None, Meta(description="Dataset of these records instead of the agent's own.")] = (
+        None
+    )
+    namespace: Annotated[
+        StreamPart | None, Meta(description="Namespace of these records instead of the agent's own.")
+    ] = None
     labels: Annotated[dict[str, str], Meta(description="Labels put on every record, as `labels.<name>`.")] = {}
     on_full: Annotated[
         OnFull,
