@@ -2,13 +2,14 @@
 
 import ctypes
 import gc
+import os
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 
-_KEEP_BYTES = 16 * 1024**2
+_KEEP_BYTES = 4 * 1024**2
 
 
 def tune_allocator() -> None:
@@ -18,6 +19,8 @@ def tune_allocator() -> None:
     A batch of documents is freed and allocated again a thousand times a second; left alone, glibc returns its pages to
     the kernel each time and has them zeroed anew. musl has no such settings.
     """
+    # libuv's threads look up names, nothing else, and it would start four.
+    os.environ.setdefault("UV_THREADPOOL_SIZE", "1")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         for setting, value in ((_M_TRIM_THRESHOLD, _KEEP_BYTES), (_M_MMAP_THRESHOLD, _KEEP_BYTES), (_M_ARENA_MAX, 1)):
@@ -29,4 +32,7 @@ def tune_collector() -> None:
     makes is freed by reference count, so collecting often finds nothing."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)  # what starting needed and nothing else will
+    gc.set_threshold(5_000, 20, 100)

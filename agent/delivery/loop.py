@@ -12,7 +12,6 @@ import time
 
 import msgspec
 
-from agent.delivery.backoff import retrying
 from agent.delivery.batcher import Batcher
 from agent.delivery.concurrency import ConcurrencyLimit
 from agent.delivery.config import DeliveryConfig
@@ -175,12 +174,25 @@ class DeliveryLoop:
         return first | {middle + i: fate for i, fate in second.items()}
 
     async def _attempts(self, batch: DeliveryBatch) -> tuple[Outcome, DeliveryBatch]:
-        """Send until there is an answer for the batch."""
+        """Send until there is an answer for the batch. Nearly always there is one at once; back-off is loaded when
+        not."""
+        try:
+            return await self._send(batch), batch
+        except (Retryable, Paused) as failure:
+            return await self._attempts_after(failure, batch)
+
+    async def _attempts_after(self, failure: Retryable | Paused, batch: DeliveryBatch) -> tuple[Outcome, DeliveryBatch]:
+        from agent.delivery.backoff import retrying
+
+        first: Retryable | Paused | None = failure
         async for attempt in retrying(self._config, self._sleep, self._tell):
             with attempt:
+                if first is not None:
+                    raise first
                 outcome = await self._send(batch)
             failed = attempt.retry_state.outcome
             if failed is not None and failed.failed:
+                first = None
                 batch.attempt += 1
                 if self._stopping.is_set() and attempt.retry_state.attempt_number > 1:
                     raise GaveUp
