@@ -22,13 +22,12 @@ import errno
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from agent.errors import QueueError, Retryable
+from agent.errors import QueueError
 from agent.log import Log
 from agent.queue.config import OnFull, QueueConfig
 from agent.queue.cursor import Cursor
@@ -36,17 +35,15 @@ from agent.queue.cursor_file import CursorFiles
 from agent.queue.disk import Disk, RealDisk
 from agent.queue.frame import Stored
 from agent.queue.group import Entry
+from agent.queue.housekeeping import Housekeeping
 from agent.queue.recovery import Recovered, recover
 from agent.queue.subscription import Subscription
-from agent.queue.wal import Segment, WriteAheadLog
+from agent.queue.wal import WriteAheadLog
 from agent.record import Counts
 
 GROUP_BYTES = 8 * 1024**2
 """Batches waiting together are written as one group up to about this many bytes, uncompressed."""
 DISK_RETRY_SECS = 1.0
-TIDY_SECS = 0.5
-"""How often cursors are written and segments deleted at most, unless someone waits for the room. What was delivered
-since is repeated after a kill, under the same ids."""
 _LEAST_SEGMENT = 64 * 1024
 LOCK = "lock"
 
@@ -80,6 +77,14 @@ class Queue:
             show_unsynced=config.sync == "never",
         )  # fmt: skip
         self._cursor_files = CursorFiles(disk, config.path, recovered.cursors)
+        self._housekeeping = Housekeeping(
+            self._wal,
+            self._cursor_files,
+            self.subscriptions,
+            self._on_writer,
+            self.on_reader,
+            lambda: bool(self.trouble),
+        )
         self._lost_cursors = set(recovered.unreadable_cursors)
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
@@ -87,11 +92,7 @@ class Queue:
         self._late: dict[str, Counts] = {}
         self._write_wanted = asyncio.Event()
         self._sync_wanted = asyncio.Event()
-        self._tidy_wanted = asyncio.Event()
-        self._tidy_urgent = asyncio.Event()
         self._syncing = asyncio.Lock()
-        self._room = asyncio.Event()
-        self._room.set()
         self._written_at = 0.0
         self._closing = False
         self._writer = ThreadPoolExecutor(1, "queue-write")
@@ -146,10 +147,9 @@ class Queue:
         cursor = own_cursor or known or self._fresh_cursor(from_oldest or output in self._lost_cursors)
         if own_cursor is not None and known is not None and known.dropped_through > own_cursor.low:
             cursor.drop_through(known.dropped_through, known.dropped_total, "dropped.queue_full")
-        self._cursor_files.own(output, cursor)
+        self._housekeeping.own(output, cursor)
         subscription = Subscription(self, output, cursor)
         self.subscriptions[output] = subscription
-        self._tidy_wanted.set()
         return subscription
 
     def _fresh_cursor(self, from_oldest: bool) -> Cursor:
@@ -175,10 +175,7 @@ class Queue:
     def cursor_moved(self, output: str) -> None:
         """An output finished something: write its cursor soon, and see what may be deleted."""
         self.progress += 1
-        self._cursor_files.touch(output)
-        self._tidy_wanted.set()
-        if not self._room.is_set():
-            self._tidy_urgent.set()
+        self._housekeeping.moved(output)
 
     # Appending.
 
@@ -209,9 +206,7 @@ class Queue:
             if on_full == "drop_oldest" and not self.trouble and await self._drop_oldest():
                 continue
             _log.warning("The queue is full: inputs wait", used_bytes=self.used_bytes, reason=self.trouble)
-            self._room.clear()
-            self._tidy_now()
-            await self._room.wait()
+            await self._housekeeping.wait_for_room()
         return True
 
     async def _write_loop(self) -> None:
@@ -281,14 +276,14 @@ class Queue:
             path=str(self.folder),
             error=self.trouble,
         )
-        self._tidy_now()
+        self._housekeeping.hurry()
         await asyncio.sleep(DISK_RETRY_SECS)
 
     def _mended(self) -> None:
         if self.trouble:
             _log.info("The queue can be written again", path=str(self.folder))
             self.trouble = None
-            self._room.set()
+            self._housekeeping.room.set()
 
     def _append_blocking(self, entries: list[Entry], sync: bool) -> OSError | None:
         if self.disk.free(self.folder) < self._config.min_free:
@@ -356,78 +351,25 @@ class Queue:
         changed, self.visible_changed = self.visible_changed, asyncio.Event()
         changed.set()
 
-    # Cursors and room.
-
-    async def _tidy_loop(self) -> None:
-        """Write cursors that moved, delete segments that every output is through with."""
-        while not self._closing:
-            await self._tidy_wanted.wait()
-            self._tidy_wanted.clear()
-            await self._tidy()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TIDY_SECS):
-                    await self._tidy_urgent.wait()
-            self._tidy_urgent.clear()
-
-    def _tidy_now(self) -> None:
-        """Someone waits for room."""
-        self._tidy_wanted.set()
-        self._tidy_urgent.set()
-
-    async def _tidy(self) -> None:
-        try:
-            await self._write_cursors(durable=False)
-            await self._trim()
-        except (OSError, Retryable) as error:
-            _log.error("Cursors cannot be made durable; nothing is deleted until they can", error=str(error))
-
-    async def _trim(self) -> None:
-        low = min((cursor.low for cursor in self.cursors.values()), default=0)
-        sealed = [segment for segment in self._wal.segments if self._wal.is_sealed(segment)]
-        if (self.trouble or not self._room.is_set()) and low >= self._wal.state.seq:
-            await self._on_writer(self._wal.seal)  # room is wanted that only the active segment can give
-        finished = [segment for segment in sealed[:-1] if segment.last <= low]
-        if finished:
-            for subscription in self.subscriptions.values():
-                if subscription.before_trim is not None:
-                    await subscription.before_trim()
-            await self._delete(finished)
-
-    async def _delete(self, finished: list[Segment]) -> None:
-        await self._write_cursors(durable=True)
-        for segment in finished:
-            await self._on_writer(self._wal.delete, segment)
-        self._room.set()
-
-    async def _write_cursors(self, *, durable: bool) -> None:
-        await self.on_reader(partial(self._cursor_files.write, self._cursor_files.take(), durable=durable))
-
     async def _drop_oldest(self) -> bool:
-        """Give up the oldest segment, counted for every output that was not through with it. False when there is none
-        to give."""
-        sealed = [segment for segment in self._wal.segments if self._wal.is_sealed(segment)]
+        """Give up the oldest segment. False when there is none to give."""
+        sealed = self._housekeeping.sealed()
         if len(sealed) < 2:
             await self._on_writer(self._wal.seal)
             await self._sync()
-            sealed = [segment for segment in self._wal.segments if self._wal.is_sealed(segment)]
-        if not sealed:
-            return False
-        oldest = sealed[0]
-        for output, cursor in self.cursors.items():
-            dropped = cursor.drop_through(oldest.last, oldest.end_total, "dropped.queue_full")
-            if dropped:
-                _log.error("The queue is full: the oldest records are dropped", output=output, records=dropped)
-            self._cursor_files.touch(output)
-        await self._delete([oldest])
-        return True
+            sealed = self._housekeeping.sealed()
+        if sealed:
+            await self._housekeeping.give_up(sealed[0])
+        return bool(sealed)
 
     # Life.
 
     def _close(self) -> None:
         """Let the loops end once what is waiting is written."""
         self._closing = True
-        for wanted in (self._write_wanted, self._sync_wanted, self._tidy_wanted, self._tidy_urgent):
-            wanted.set()
+        self._write_wanted.set()
+        self._sync_wanted.set()
+        self._housekeeping.close()
 
     def _release(self) -> None:
         for thread in (self._writer, self._syncer, self._reader):
@@ -483,11 +425,11 @@ async def open_queue(config: QueueConfig, run: str, disk: Disk | None = None) ->
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(queue._write_loop(), name="queue-write")
                 tasks.create_task(queue._sync_loop(), name="queue-sync")
-                tasks.create_task(queue._tidy_loop(), name="queue-tidy")
+                tasks.create_task(queue._housekeeping.run(), name="queue-tidy")
                 yield queue
                 queue._close()
             await queue._sync()
-            await queue._tidy()
+            await queue._housekeeping.tidy()
         finally:
             queue._release()
     finally:
