@@ -46,7 +46,6 @@ class DeliveryState(msgspec.Struct):
     sent_at: float | None = None
     requests: int = 0
     failures: int = 0
-    retry_in_secs: float | None = None
 
 
 class DeliveryLoop:
@@ -217,7 +216,7 @@ class DeliveryLoop:
             raise
         if state.trouble is not None:
             _log.info("Delivery works again", output=self._output.id)
-        state.trouble, state.paused, state.retry_in_secs = None, False, None
+        state.trouble, state.paused = None, False
         state.sent_at = time.monotonic()
         self.limit.answered(state.sent_at - began)
         self._queue.progress += 1
@@ -237,7 +236,6 @@ class DeliveryLoop:
                 await self._stopping.wait()
 
     def _tell(self, failure: BaseException, secs: float) -> None:
-        self.state.retry_in_secs = secs
         tell = _log.error if isinstance(failure, Paused) else _log.warning
         tell("An output does not take records; they stay in the queue", output=self._output.id, error=str(failure),
              retry_in_secs=round(secs, 1), queued=self.subscription.queued)  # fmt: skip

@@ -29,17 +29,12 @@ class Found(msgspec.Struct):
 
 
 class Recovered(msgspec.Struct):
-    """What a queue folder holds. ``state`` has the last sequence number and total given, as far as anything here knows.
-
-    ``torn`` are the bytes behind the last complete group of the newest segment: what a crash cut off, or what was
-    damaged there.
-    """
+    """What a queue folder holds. ``state`` has the last sequence number and total, as far as anything here says."""
 
     segments: list[Found] = []
     state: State = msgspec.field(default_factory=State)
     cursors: dict[str, tuple[Cursor, int]] = {}
     unreadable_cursors: list[str] = []
-    torn: int = 0
 
 
 def recover(disk: Disk, folder: Path) -> Recovered:
@@ -97,27 +92,24 @@ def _read_tail(disk: Disk, folder: Path, recovered: Recovered) -> None:
             break
     for found in recovered.segments[start:]:
         state.total = max(state.total, found.begin_total or 0)
-        recovered.torn = _apply(disk, folder, found, state)
+        _apply(disk, folder, found, state)
 
 
-def _apply(disk: Disk, folder: Path, found: Found, state: State) -> int:
-    """Apply the groups of one segment to the state; returns the bytes behind the last complete one."""
-    end = found.first
+def _apply(disk: Disk, folder: Path, found: Found, state: State) -> None:
+    """Apply the groups of one segment to the state."""
     try:
         handle = disk.open(path_of(folder, found.name))
     except OSError:
-        return 0
+        return
     try:
         for frame, _ in scan(disk, handle, found.name.mark, found.first, found.size):
             state.seq = max(state.seq, frame.seq)
             if not frame.more:
-                end = frame.end
                 state.apply(frame.seq, frame.total + frame.count, frame.meta.origins, frame.meta.counts)
     except OSError:
         pass  # what could be read counts; the reader will meet the same error and report it
     finally:
         disk.close(handle)
-    return max(0, found.size - end)
 
 
 def _read_cursor(disk: Disk, folder: Path, text: str, recovered: Recovered) -> None:

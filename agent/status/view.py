@@ -25,7 +25,6 @@ class View:
         self.queue = queue
         self.loops = loops
         self.run = run
-        self.started_at = time.time()
         self.ready = False
         self.stopping = False
         self._progress = -1

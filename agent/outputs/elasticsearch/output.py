@@ -269,9 +269,8 @@ class ElasticsearchOutput:
         return [f"there is no ingest pipeline {self._config.pipeline}"] if answer.status == 404 else []
 
     async def _connected(self) -> "Connection":
-        """The connection, made when first needed: what it imports is 40 MiB that an agent without this output does not
-        have.
-        """
+        """The connection, made when first needed: an agent without this output does not carry the HTTP client that
+        comes with it."""
         async with self._connecting:
             if self._connection is None:
                 from agent.outputs.elasticsearch.transport import connect

@@ -1,5 +1,5 @@
 """The accelerator: a source that keeps writing objects with the same keys has them decoded into a generated struct,
-which takes half the time of a dict.
+which is quicker than a dict.
 
 It is only a faster way to the same columns: a line with other keys, or that is no object, is refused here and decoded
 like any other. A struct is built after ``SETTLED`` chunks of lines with the same keys, for at most ``MAX_KEYS`` keys,
