@@ -43,7 +43,8 @@ _SEARCH_BYTES: Final = 1024 * 1024
 
 class Header(msgspec.Struct, array_like=True):
     """What was true, and durable, when the segment began: everything the frames before ``base`` said. ``total`` is the
-    number of records appended to the queue before its first frame."""
+    number of records appended to the queue before its first frame. ``made_at_ms`` is the wall clock's, in milliseconds
+    since 1970; 0 when it is not known."""
 
     run: str
     mark: bytes
@@ -51,6 +52,7 @@ class Header(msgspec.Struct, array_like=True):
     total: int
     origins: list[Origin]
     counts: dict[str, Counts]
+    made_at_ms: int = 0
 
 
 class Name(msgspec.Struct, frozen=True, order=True):

@@ -9,6 +9,7 @@ writes those groups again, same sequence numbers, to a new segment.
 """
 
 import errno
+import time
 from pathlib import Path
 
 import msgspec
@@ -29,7 +30,8 @@ _MOST_RECENT = 2
 class Segment(msgspec.Struct, eq=False):
     """One segment. ``size`` is how far it is written, ``limit`` how far it is synced and readers may go. ``last`` is
     the last sequence number written to it; ``begin_total`` and ``end_total`` are the queue's totals before and behind
-    it. ``handle`` is open while there may be something to sync."""
+    it. ``made_at_ms`` is when it was begun, 0 when its header does not say. ``handle`` is open while there may be
+    something to sync."""
 
     name: Name
     size: int
@@ -37,6 +39,7 @@ class Segment(msgspec.Struct, eq=False):
     last: int
     begin_total: int
     end_total: int
+    made_at_ms: int = 0
     handle: int | None = None
 
 
@@ -183,7 +186,8 @@ class WriteAheadLog:
         name = Name(base, again, mark)
         durable = self._durable
         origins = list(durable.origins.values())
-        header = Header(self._run, mark, base, total, origins, dict(durable.counts))
+        now_ms = time.time_ns() // 1_000_000
+        header = Header(self._run, mark, base, total, origins, dict(durable.counts), now_ms)
         path = path_of(self._folder, name)
         handle = self._disk.create(path)
         try:
@@ -194,7 +198,7 @@ class WriteAheadLog:
             self._disk.close(handle)
             self._disk.unlink(path)
             raise
-        segment = Segment(name, size, size, base - 1, total, total, handle)
+        segment = Segment(name, size, size, base - 1, total, total, now_ms, handle)
         self.segments.append(segment)
         self.segments.sort(key=lambda s: s.name)
         self._active = segment
@@ -251,6 +255,7 @@ def _known(recovered: Recovered) -> list[Segment]:
     last, total = recovered.state.seq, recovered.state.total
     for found in reversed(recovered.segments):
         begin = found.begin_total if found.begin_total is not None else total
-        known.append(Segment(found.name, found.size, found.size, last, begin, total))
+        made_at_ms = found.header.made_at_ms if found.header is not None else 0
+        known.append(Segment(found.name, found.size, found.size, last, begin, total, made_at_ms))
         last, total = found.name.base - 1, begin
     return known[::-1]
