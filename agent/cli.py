@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from agent import __version__
+from agent.config.option import config_option, queue_option
 from agent.errors import ConfigError, ModeltailError
 
 if TYPE_CHECKING:
@@ -81,18 +82,7 @@ class _Commands(click.Group):
             formatter.write_dl([(str(status), meaning) for status, meaning in EXIT_STATUSES.items()])
 
 
-_config_option = click.option(
-    "-c",
-    "--config",
-    "path",
-    type=click.Path(path_type=Path),
-    default=Path("agent.yaml"),
-    envvar="MODELTAIL_CONFIG",
-    show_default=True,
-    show_envvar=True,
-    metavar="FILE",
-    help="The configuration.",
-)
+_config_option = config_option("-c", "--config", "path")
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -167,13 +157,7 @@ def setup(path: Path) -> int:
 
 @cli.command()
 @_config_option
-@click.option(
-    "--queue",
-    "folder",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="The queue's folder, in place of the configuration's.",
-)
+@queue_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def ledger(path: Path, folder: Path | None, as_json: bool) -> int:
     """Show what became of every record, and whether the sum balances.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from agent.config.option import config_option, queue_option
 from agent.queue.summary import InUse, forget_output, summary
 
 
@@ -20,23 +21,12 @@ def _folder(config: Path, folder: Path | None) -> Path:
     return load(config).queue.path
 
 
-_config = click.option(
-    "-c",
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("agent.yaml"),
-    envvar="MODELTAIL_CONFIG",
-    show_default=True,
-    help="The configuration.",
-)
-_queue = click.option(
-    "--queue", "folder", type=click.Path(path_type=Path), help="The queue's folder, in place of the configuration's."
-)
+_config = config_option("-c", "--config")
 
 
 @queue_command.command()
 @_config
-@_queue
+@queue_option
 def status(config: Path, folder: Path | None) -> int:
     """Show segments, sources and how far each output has come. Changes nothing."""
     folder = _folder(config, folder)
@@ -50,7 +40,7 @@ def status(config: Path, folder: Path | None) -> int:
 @queue_command.command()
 @click.argument("output")
 @_config
-@_queue
+@queue_option
 def forget(output: str, config: Path, folder: Path | None) -> int:
     """Let go of the records that are kept for OUTPUT, an output that is not configured any more.
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from agent.config.option import config_option
+
 if TYPE_CHECKING:
     from agent.outputs.local.search import Search
 
@@ -55,16 +57,7 @@ Terms (all must hold):
     metavar="FOLDER",
     help="The store. Default: that of the configuration's output `local`.",
 )
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("agent.yaml"),
-    envvar="MODELTAIL_CONFIG",
-    show_default=True,
-    show_envvar=True,
-    metavar="FILE",
-    help="The configuration that says where the store is.",
-)
+@config_option("--config", help="The configuration that says where the store is.")
 @click.pass_context
 def search_command(
     ctx: click.Context,
