@@ -17,6 +17,8 @@ from agent import memory, notify
 from agent.config.root import AgentConfig
 from agent.delivery.contract import Output
 from agent.delivery.dead_letters import DeadLetters
+from agent.delivery.dead_letters.folder import DEAD_LETTERS
+from agent.delivery.dead_letters.store import keep_in_bounds
 from agent.delivery.loop import DeliveryLoop
 from agent.errors import ModeltailError, Retryable, SendError
 from agent.host import host
@@ -176,6 +178,7 @@ async def _serve(config: AgentConfig, shutdown: Shutdown) -> None:
                 for i, component in inputs
             ]
             watching = tasks.create_task(_watch(view), name="watchdog")
+            expiring = tasks.create_task(keep_in_bounds(config.queue.path, config.dead_letters), name="dead-letters")
             memory.tune_collector()
             view.ready = True
             notify.notify("READY=1")
@@ -185,6 +188,7 @@ async def _serve(config: AgentConfig, shutdown: Shutdown) -> None:
             notify.notify("STOPPING=1")
             await _drain(config.grace, stop, reading, loops, delivering)
             watching.cancel()
+            expiring.cancel()
         _log.info("Stopped", queued={name: loop.subscription.queued for name, loop in loops.items()})
 
 
@@ -268,7 +272,7 @@ async def _deliver_to(output: Output, config: OutputConfig, queue: Queue, root: 
         own_cursor=decode_cursor(stored) if stored is not None else None,
     )
     subscription.before_trim = getattr(output, "make_durable", None)
-    dead_letters = DeadLetters(root.queue.path / "dead-letters" / config.id, root.dead_letters)
+    dead_letters = DeadLetters(root.queue.path / DEAD_LETTERS / config.id, root.dead_letters)
     return DeliveryLoop(output, queue, subscription, config.delivery, dead_letters)
 
 
