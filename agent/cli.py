@@ -37,6 +37,10 @@ EXIT_STATUSES: Final = {
 """Every exit status and its meaning: the one place."""
 
 COMPONENT_COMMANDS: Final = {
+    "dead-letter": (
+        "agent.delivery.dead_letters.command:dead_letter_command",
+        "Look at what outputs refused for good, and send it again.",
+    ),
     "queue": ("agent.queue.command:queue_command", "Look at the queue on disk."),
     "search": ("agent.outputs.local.command:search_command", "Find records in the embedded store."),
 }
