@@ -9,7 +9,7 @@ from agent.delivery.dead_letters.letter import DeadLetter
 
 Chosen = Callable[[DeadLetter], bool]
 
-_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_QUOTED: Final = re.compile(r"(?<!\w)'[^']*(?:'|$)|(?<!\w)\"[^\"]*(?:\"|$)")
 _LONG_HEX: Final = re.compile(r"\b[0-9a-f]{12,}(?:-[0-9a-f]+)*\b")
 _DIGITS: Final = re.compile(r"\d+")
 _KIND_CHARS: Final = 200
