@@ -45,7 +45,7 @@ def _strict(stream: str) -> dict[str, Any]:
     template["priority"] = 500
     mappings = template["template"]["mappings"]
     mappings["dynamic"] = "strict"
-    del mappings["properties"]["fields"]
+    del mappings["properties"]["fields"], mappings["properties"]["event"]["properties"]["original"]
     return template
 
 
