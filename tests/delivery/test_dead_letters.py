@@ -1,9 +1,12 @@
 """The dead-letter store: what was put is there, once, until it leaves by a counted way."""
 
+import asyncio
 import errno
 import os
 import stat
 import threading
+import tracemalloc
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.delivery.config import DeliveryConfig
+from agent.delivery.contract import Outcome
 from agent.delivery.dead_letters import DeadLetter, DeadLetters, DeadLettersConfig, dead_letter
 from agent.delivery.dead_letters.folder import DeadLetterCounts, LetterFolder, dead_letter_counts
 from agent.delivery.dead_letters.letter import letter_of, letters_in, line_of
+from agent.delivery.dead_letters.summary import summarise
+from agent.delivery.loop import DeliveryLoop
+from agent.ledger import make_ledger
+from agent.queue.config import QueueConfig
+from agent.queue.queue import open_queue
+from tests.fakes.output import FakeOutput
+from tests.queue.entries import RUN, entry
+from tests.queue.entries import ids as queue_ids
 
 YEAR_AGO = "2024-11-22T10:00:00.000Z"
 
@@ -250,3 +263,52 @@ def test_full_files_are_counted_without_being_read(tmp_path: Path, monkeypatch: 
     assert dead_letter_counts(tmp_path).kept == 30
     assert len(files) > 2
     assert [name for name in read if name in files] == files[-1:]
+
+
+def test_looking_holds_one_letter_at_a_time(tmp_path: Path) -> None:
+    """The memory that a list or a count takes does not grow with the letters, of which 20 MB are there."""
+    agent = DeadLetters(tmp_path, DeadLettersConfig())
+    for first in range(0, 2000, 100):
+        agent.put([letter(n, size=10_000) for n in range(first, first + 100)])
+    tracemalloc.start()
+    try:
+        assert summarise(LetterFolder(tmp_path)).counts.kept == 2000
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_records_stay_in_the_queue_while_letters_cannot_be_written(tmp_path: Path) -> None:
+    """With no room for the letter the batch keeps its place; once there is, each record has one fate."""
+
+    class FullAtFirst(DeadLetters):
+        refusals = 3
+
+        def put(self, letters: Iterable[DeadLetter]) -> None:
+            if self.refusals:
+                self.refusals -= 1
+                raise OSError(errno.ENOSPC, "No space left on device")
+            super().put(letters)
+
+    async def main() -> None:
+        async with asyncio.timeout(20), open_queue(QueueConfig(path=tmp_path / "queue", min_free=0), RUN) as queue:
+            subscription = queue.subscribe("fake", from_oldest=True)
+            output = FakeOutput([lambda batch: Outcome(rejected={4: "never"})], rescues=False)
+            config = DeliveryConfig(backoff_initial=0.001, batch_age=0.0)
+            store = FullAtFirst(tmp_path / "letters", DeadLettersConfig())
+            loop = DeliveryLoop(output, queue, subscription, config, store)
+            running = asyncio.create_task(loop.run())
+            await queue.append(entry(1, 10), "block")
+            while subscription.queued:
+                assert not running.done(), running.result()
+                await asyncio.sleep(0.001)  # the queue has no event for "empty"
+            loop.finish()
+            await running
+            assert store.refusals == 0
+            assert make_ledger(queue.counts, queue.total, queue.cursors).outputs["fake"].fates == {
+                "delivered": 9,
+                "dead_lettered": 1,
+            }
+
+    asyncio.run(main())
+    assert kept(tmp_path / "letters") == [queue_ids(1, 10)[4]]

@@ -43,7 +43,7 @@ def _commands(document: Path, program: str) -> set[str]:
     text = document.read_text()
     code = [block for language, block in _FENCED.findall(text) if language in {"", "sh"}]
     code += _SPAN.findall(_FENCED.sub("", text))
-    called = re.compile(rf"(?:^|\| )(?:[\w./]+/)?{program} ([a-z]+)\b", re.MULTILINE)
+    called = re.compile(rf"(?:^|\| )(?:[\w./]+/)?{program} ([a-z]+(?:-[a-z]+)*)\b", re.MULTILINE)
     return {word for part in code for word in called.findall(part)}
 
 

@@ -12,7 +12,7 @@ Chosen = Callable[[DeadLetter], bool]
 _QUOTED: Final = re.compile(r"(?<!\w)'[^']*(?:'|$)|(?<!\w)\"[^\"]*(?:\"|$)")
 _LONG_HEX: Final = re.compile(r"\b[0-9a-f]{12,}(?:-[0-9a-f]+)*\b")
 _DIGITS: Final = re.compile(r"\d+")
-_KIND_CHARS: Final = 200
+_KIND_CHARS: Final = 300
 
 
 def chosen_by(
