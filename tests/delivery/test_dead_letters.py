@@ -4,9 +4,10 @@ import asyncio
 import errno
 import os
 import stat
+import sys
 import threading
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from agent.delivery.contract import Outcome
 from agent.delivery.dead_letters import DeadLetter, DeadLetters, DeadLettersConfig, dead_letter
 from agent.delivery.dead_letters.folder import DeadLetterCounts, LetterFolder, dead_letter_counts
 from agent.delivery.dead_letters.letter import letter_of, letters_in, line_of
+from agent.delivery.dead_letters.replay import purge
+from agent.delivery.dead_letters.selection import chosen_by
 from agent.delivery.dead_letters.summary import summarise
 from agent.delivery.loop import DeliveryLoop
 from agent.ledger import make_ledger
@@ -57,6 +60,32 @@ def make_old(folder: Path) -> None:
     """Let every file have been written a year ago."""
     for path in LetterFolder(folder).files():
         os.utime(path, (1732269600, 1732269600))
+
+
+def killed_at(moment: int, folder: Path, do: Callable[[], object]) -> bool:
+    """Do something in a process that ends without a word before its ``moment``-th write, rename or delete in the
+    folder. Whether it got to its end."""
+    child = os.fork()
+    if child:
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status in (0, 9)
+        return status == 0
+    left = moment
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        changes = event in ("os.rename", "os.remove") or (event == "open" and arguments[2] & os.O_ACCMODE)
+        if changes and str(arguments[0]).startswith(str(folder)):
+            left -= 1
+            if left == 0:
+                os._exit(9)
+
+    try:
+        sys.addaudithook(watch)
+        do()
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 def test_letters_are_there_in_order_with_what_was_refused(tmp_path: Path) -> None:
@@ -115,6 +144,35 @@ def test_torn_last_line_hides_no_other_letter(tmp_path: Path, cut: int) -> None:
     put(tmp_path, letter(3), letter(4))
     assert kept(tmp_path) == ids(1, 3, 4)
     assert dead_letter_counts(tmp_path).kept == 3
+
+
+def test_agent_killed_at_any_moment_loses_no_letter(tmp_path: Path) -> None:
+    """Before every write, rename and delete of a store that expires while it grows: a letter whose `put` returned is
+    there or counted as expired, and once the others came again, so is every letter, once."""
+    done, moment = False, 0
+    while not done:
+        moment += 1
+        folder, said = tmp_path / f"moment-{moment}", tmp_path / f"said-{moment}"
+        said.write_text("")
+
+        def put_all(folder: Path = folder, said: Path = said) -> None:
+            agent = DeadLetters(folder, DeadLettersConfig(max_bytes=3000))
+            for n in range(8):
+                agent.put([letter(n, size=600)])
+                with said.open("a") as file:
+                    file.write(f"{n}\n")
+
+        done = killed_at(moment, folder, put_all)
+        sure = [int(n) for n in said.read_text().split()]
+        counts = dead_letter_counts(folder)
+        assert len(sure) <= counts.kept + counts.expired <= len(sure) + 1
+        again = DeadLetters(folder, DeadLettersConfig(max_bytes=3000))
+        for n in range(len(sure), 8):
+            again.put([letter(n, size=600)])
+        counts = dead_letter_counts(folder)
+        assert counts.kept + counts.expired == 8
+        assert kept(folder) == ids(*range(8 - counts.kept, 8))
+    assert moment > 40
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 5000, b"\xff\xfe\n", b"{}\n", b"[]", b"\n\n"])
@@ -312,3 +370,13 @@ def test_records_stay_in_the_queue_while_letters_cannot_be_written(tmp_path: Pat
 
     asyncio.run(main())
     assert kept(tmp_path / "letters") == [queue_ids(1, 10)[4]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+    """A command run by root does not take the store from the agent."""
+    os.chown(tmp_path, 65534, 65534)
+    folder = tmp_path / "dead-letters" / "es"
+    put(folder, letter(1), letter(2))
+    purge(LetterFolder(folder), chosen_by(ids=("run-000001",)))
+    assert {path.stat().st_uid for path in (folder.parent, folder, *folder.iterdir())} == {65534}

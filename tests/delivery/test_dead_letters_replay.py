@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +18,7 @@ from agent.delivery.dead_letters.letter import letters_in
 from agent.delivery.dead_letters.replay import Replayed, purge, replay
 from agent.delivery.dead_letters.selection import chosen_by
 from agent.errors import Paused, Refused, Retryable, TooLarge
-from tests.delivery.test_dead_letters import ids, kept, letter, make_old, put
+from tests.delivery.test_dead_letters import ids, kept, killed_at, letter, make_old, put
 from tests.fakes.output import FakeOutput, Step
 
 QUICK = DeliveryConfig(backoff_initial=0.0001, backoff_max=0.0005, batch_records=3)
@@ -162,32 +161,18 @@ def test_interrupted_replay_notes_what_was_delivered(tmp_path: Path) -> None:
     assert kept(tmp_path) == ids(*range(3, 10))
 
 
-def _replay_in_child(folder: Path, delivered: Path, moment: int) -> bool:
-    """Replay in a process that ends without a word before its ``moment``-th write, rename or delete in the folder.
-    Whether it got to its end; the ids it delivered are in ``delivered``."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    output, left = FakeOutput(), moment
+class Noting(FakeOutput):
+    """Notes in a file what it takes, so that it is known when its process is gone."""
 
-    def end(status: int) -> None:
-        delivered.write_text("\n".join(output.taken))
-        os._exit(status)
+    def __init__(self, delivered: Path) -> None:
+        super().__init__()
+        self._delivered = delivered
 
-    def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal left
-        changes = event in ("os.rename", "os.remove") or (event == "open" and arguments[2] & os.O_ACCMODE)
-        if changes and str(arguments[0]).startswith(str(folder)):
-            left -= 1
-            if left == 0:
-                end(9)
-
-    try:
-        sys.addaudithook(watch)
-        _replay(folder, output)
-        end(0)
-    finally:
-        os._exit(1)
+    async def send(self, batch: DeliveryBatch) -> Outcome:
+        """Take all of it."""
+        outcome = await super().send(batch)
+        self._delivered.write_text("\n".join(self.taken))
+        return outcome
 
 
 def test_replay_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
@@ -199,9 +184,9 @@ def test_replay_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
         folder = tmp_path / f"moment-{moment}"
         _fill(folder, letters=6, per_file=4)
         delivered = tmp_path / f"delivered-{moment}"
-        done = _replay_in_child(folder, delivered, moment)
+        done = killed_at(moment, folder, partial(_replay, folder, Noting(delivered)))
         output = FakeOutput()
-        output.taken = dict.fromkeys(delivered.read_text().split(), b"")
+        output.taken = dict.fromkeys(delivered.read_text().split() if delivered.exists() else [], b"")
         assert {*output.taken, *kept(folder)} == set(ids(*range(6)))
         put(folder, letter(6))
         _replay(folder, output)
