@@ -19,6 +19,8 @@ _REST: Final = ".rest"
 _COUNTS: Final = "counts.json"
 _LOCK: Final = "lock"
 _WORK_LOCK: Final = "work.lock"
+_LOOKS: Final = 100
+"""How often counting is begun anew because a command changes the folder at the same time."""
 
 
 class Counts(msgspec.Struct, omit_defaults=True):
@@ -159,7 +161,9 @@ class LetterFolder:
         counts.replayed += replayed
         counts.purged += purged
         counts.expired += expired
-        counts.gone = sorted({*counts.gone, *(path.name for path in paths)})
+        for path in paths:
+            counts.letters.pop(int(path.stem), None)
+            counts.gone.append(path.name)
         counts.last = self._last(counts)
         self._write(counts)
         self._sweep()
@@ -206,7 +210,6 @@ class LetterFolder:
         if not counts.gone:
             return
         for path in map(self.path.joinpath, counts.gone):
-            counts.letters.pop(int(path.stem), None)
             if path.suffix == CLAIMED:
                 with contextlib.suppress(FileNotFoundError):
                     path.with_suffix(_REST).rename(path.with_suffix(LETTERS))
@@ -259,16 +262,19 @@ def dead_letter_counts(folder: Path) -> DeadLetterCounts:
     """The numbers of one output's folder; zeros when there is none. Reads its newest file at most, which is of a few
     MiB; writes nothing, takes no lock."""
     there = LetterFolder(folder)
-    while True:
+    for _ in range(_LOOKS):
         counts = there.counts()
         kept = size = 0
-        for path in there.files():
-            with contextlib.suppress(FileNotFoundError):
+        try:
+            for path in there.files():
                 size += path.stat().st_size
                 known = counts.letters.get(int(path.stem))
                 kept += count_letters(path) if known is None else known
+        except FileNotFoundError:
+            continue  # it has another name by now
         if there.counts() == counts:  # or letters left meanwhile, and would be counted twice or not at all
-            return DeadLetterCounts(kept, counts.replayed, counts.purged, counts.expired, size)
+            break
+    return DeadLetterCounts(kept, counts.replayed, counts.purged, counts.expired, size)
 
 
 def _holds_letters(path: Path) -> bool:
