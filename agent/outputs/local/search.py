@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from agent.outputs.local.moment import parse_moment
+from agent.moment import parse_moment
 from agent.outputs.local.query import Query, parse
 from agent.outputs.local.reader import START, Found, Span, find, newest
 from agent.outputs.local.show import show

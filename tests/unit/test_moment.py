@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.outputs.local.moment import parse_moment
+from agent.moment import parse_moment
 
 NOW_US = 1_795_341_600_000_000
 HOUR_US = 3600 * 1_000_000
