@@ -96,6 +96,11 @@ def make_output(config: OutputConfig) -> Output:
             return StdoutOutput(config)
 
 
+def recognises_ids(config: OutputConfig) -> bool:
+    """Whether the destination takes a record that it has, and is sent once more, for the one it has."""
+    return isinstance(config, ElasticsearchConfig | LocalConfig)
+
+
 def processors_for(config: AgentConfig, component: InputConfig) -> list[Processor]:
     """What happens to the batches of this input on their way to the queue."""
     normaliser = Normaliser(

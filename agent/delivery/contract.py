@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -127,6 +127,7 @@ class Output(Protocol):
     ) -> None: ...
 
 
+@runtime_checkable
 class Transactional(Protocol):
     """What an output has beside ``Output`` when it stores its position together with the records, for exactly once.
 

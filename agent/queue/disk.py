@@ -97,7 +97,8 @@ class RealDisk:
 
     def open(self, path: Path, *, write: bool = False) -> int:
         """See ``Disk``."""
-        return os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
+        # Non-blocking: a pipe somebody put here must not hold us up; a file does not care.
+        return os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def close(self, handle: int) -> None:
         """See ``Disk``."""

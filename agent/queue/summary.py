@@ -1,53 +1,209 @@
-"""A look at a queue folder for people, whether an agent is using it or not. Writes nothing."""
+"""A look at a queue folder for people, whether an agent is using it or not. Writes nothing.
 
+It reads what a start reads: the heads of the segments, the newest one, the cursors; and, for each output, the segment
+it has come to.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from agent.queue.cursor import PREFIX
-from agent.queue.disk import Disk, RealDisk
+import msgspec
+
+from agent.queue.cursor import Cursor
+from agent.queue.disk import Disk
 from agent.queue.queue import LOCK
-from agent.queue.recovery import recover
+from agent.queue.recovery import Found, recover
+from agent.queue.repair import ASIDE
+from agent.queue.segment import path_of, scan
+
+DEAD_LETTERS = "dead-letters"
+_BLOCK = 1024 * 1024
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 
-def summary(folder: Path, disk: Disk | None = None) -> str:
-    """Segments, positions and cursors. Raises ``OSError`` when there is no such folder."""
-    recovered = recover(disk or RealDisk(), folder)
-    state = recovered.state
-    size = sum(found.size for found in recovered.segments)
+class SegmentLine(msgspec.Struct):
+    """One segment. ``begun_at_ms`` is since 1970, 0 when not known; ``damage`` is what is wrong with its header."""
+
+    name: str
+    bytes: int
+    begun_at_ms: int
+    damage: str | None
+
+
+class OutputLine(msgspec.Struct):
+    """One output; only ``readable`` says anything when its cursor is not. ``queued`` records, which take
+    ``lag_bytes`` on disk, are yet to be finished."""
+
+    readable: bool
+    queued: int = 0
+    lag_bytes: int = 0
+    through_with: int = 0
+
+
+class Summary(msgspec.Struct):
+    """``in_use`` says whether an agent holds the lock now, None when that cannot be told. ``records`` were put into the
+    queue over its life. ``oldest_queued_ms`` is when the segment with the oldest queued record was begun; None when
+    nothing is queued, 0 when it is not known."""
+
+    folder: str
+    in_use: bool | None
+    bytes: int
+    max_bytes: int | None
+    records: int
+    sources: int
+    segments: list[SegmentLine]
+    oldest_queued_ms: int | None
+    outputs: dict[str, OutputLine]
+    damaged_files: int
+    damaged_bytes: int
+    dead_letters: dict[str, int]
+
+
+def summary(disk: Disk, folder: Path, max_bytes: int | None) -> Summary:
+    """Look. Raises ``OSError`` when the folder cannot be listed."""
+    recovered = recover(disk, folder)
+    segments, state = recovered.segments, recovered.state
+    outputs = {name: OutputLine(readable=False) for name in recovered.unreadable_cursors}
+    oldest: int | None = None
+    for name, (cursor, _) in recovered.cursors.items():
+        queued = cursor.behind(state.total)
+        outputs[name] = OutputLine(True, queued, 0, cursor.passed)
+        here = _segment_of(cursor, segments)
+        if queued and here is not None:
+            outputs[name].lag_bytes = _lag_bytes(disk, folder, cursor, segments, here)
+            oldest = here if oldest is None else min(oldest, here)
+    aside = [path.stat().st_size for path in _files(folder / ASIDE)]
+    begun = [found.header.made_at_ms if found.header is not None else 0 for found in segments]
+    return Summary(
+        folder=str(folder),
+        in_use=in_use(folder),
+        bytes=sum(found.size for found in segments),
+        max_bytes=max_bytes,
+        records=state.total,
+        sources=len(state.origins),
+        segments=[SegmentLine(f.name.text, f.size, at, f.damage) for f, at in zip(segments, begun, strict=True)],
+        oldest_queued_ms=None if oldest is None else begun[oldest],
+        outputs=dict(sorted(outputs.items())),
+        damaged_files=len(aside),
+        damaged_bytes=sum(aside),
+        dead_letters=_dead_letters(folder / DEAD_LETTERS),
+    )
+
+
+def summary_text(found: Summary, now_ms: int) -> str:
+    """The summary at a glance."""
+    use = {True: "in use by a running agent", False: "no agent is using it", None: "whether it is in use is not known"}
+    size = f"{readable_size(found.bytes)} in {len(found.segments):,} segments"
+    if found.max_bytes:
+        size += f", {100 * found.bytes / found.max_bytes:.1f} % of {readable_size(found.max_bytes)}"
     lines = [
-        f"Queue in {folder}: {len(recovered.segments)} segments, {size:,} bytes, {state.total:,} records in its life."
+        f"Queue in {found.folder}: {use[found.in_use]}",
+        f"  {size}; {found.records:,} records in its life, {found.sources:,} sources whose position is known",
     ]
-    for found in recovered.segments:
-        note = f"  DAMAGED HEADER: {found.damage}" if found.damage else ""
-        lines.append(f"  {found.name.text}  {found.size:>14,} bytes{note}")
-    lines.append(f"{len(state.origins)} sources whose position is known.")
-    for output, (cursor, _) in sorted(recovered.cursors.items()):
-        lines.append(
-            f"  output {output}: {cursor.behind(state.total):,} records queued, through with {cursor.passed:,}."
-        )
-    lines += [f"  output {output}: CURSOR NOT READABLE" for output in recovered.unreadable_cursors]
-    return "\n".join(lines)
+    if found.oldest_queued_ms is not None:
+        known = found.oldest_queued_ms
+        age = f"begun {_readable_age(now_ms - known)} ago" if known else "of unknown age"
+        lines.append(f"  the oldest queued record is in a segment {age}")
+    lines.append("")
+    width = max([6, *(len(plain(name)) for name in found.outputs)])
+    if found.outputs:
+        lines.append(f"  {'OUTPUT':<{width}}  {'QUEUED':>14}  {'LAG':>10}  {'THROUGH WITH':>14}")
+    for name, line in found.outputs.items():
+        row = f"{line.queued:>14,}  {readable_size(line.lag_bytes):>10}  {line.through_with:>14,}"
+        lines.append(f"  {plain(name):<{width}}  {row if line.readable else 'CURSOR NOT READABLE'}")
+    if not found.outputs:
+        lines.append("  no output has read from it yet")
+    notes = [f"segment {s.name}: DAMAGED HEADER: {s.damage}" for s in found.segments if s.damage]
+    if found.damaged_files:
+        notes.append(f"set aside as damaged: {found.damaged_files:,} files, {readable_size(found.damaged_bytes)}")
+    notes += [f"dead letters of {plain(name)}: {n:,}" for name, n in found.dead_letters.items() if n]
+    return "\n".join([*lines, *([""] if notes else []), *(f"  {note}" for note in notes)])
 
 
-class InUse(Exception):
-    """An agent holds the queue; what is asked must wait until it is stopped."""
+def in_use(folder: Path) -> bool | None:
+    """Whether a process holds the queue's lock now; None when we may not look.
 
-
-def forget_output(folder: Path, output: str, disk: Disk | None = None) -> bool:
-    """Delete the cursor of an output that is not configured any more, so that it holds nothing back. False when there
-    is none.
-
-    Raises ``InUse`` while an agent runs on the folder, ``OSError`` when the disk does not let us.
+    There is no way to ask but to take it, shared and for a moment.
     """
-    disk = disk or RealDisk()
     try:
-        lock = disk.lock(folder / LOCK)
+        handle = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise InUse(f"an agent is using the queue in {folder}; stop it first") from None
-    try:
-        if f"{PREFIX}{output}" not in disk.names(folder):
-            return False
-        disk.unlink(folder / f"{PREFIX}{output}")
-        disk.sync_folder(folder)
         return True
+    except OSError:
+        return None
     finally:
-        disk.close(lock)
+        os.close(handle)
+    return False
+
+
+def readable_size(size: float) -> str:
+    """``3.1 MiB``."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} TiB"
+
+
+def plain(name: str) -> str:
+    """A file's name as it may be shown: one that is no id of ours is quoted, since anything can be in it."""
+    return name if _PLAIN.fullmatch(name) else ascii(name)
+
+
+def _readable_age(millis: int) -> str:
+    secs = max(0, millis) // 1000
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if secs >= 2 * length:
+            return f"{secs // length} {unit}"
+    return f"{secs} seconds"
+
+
+def _segment_of(cursor: Cursor, segments: list[Found]) -> int | None:
+    """The place of the segment that holds the first frame the cursor is not through with."""
+    before = [i for i, found in enumerate(segments) if found.name.base <= cursor.low + 1]
+    return before[-1] if before else (0 if segments else None)
+
+
+def _lag_bytes(disk: Disk, folder: Path, cursor: Cursor, segments: list[Found], here: int) -> int:
+    """Bytes from the first frame the cursor is not through with to the end of the queue, what is finished among them
+    included."""
+    found = segments[here]
+    start = found.size
+    try:
+        handle = disk.open(path_of(folder, found.name))
+        try:
+            frames = scan(disk, handle, found.name.mark, found.first, found.size)
+            start = next((frame.offset for frame, _ in frames if frame.seq > cursor.low), found.size)
+        finally:
+            disk.close(handle)
+    except OSError:
+        pass  # deleted since, or not readable: the rest of the segments tells enough
+    return found.size - start + sum(later.size for later in segments[here + 1 :])
+
+
+def _dead_letters(folder: Path) -> dict[str, int]:
+    """Dead letters of each output: lines of its files."""
+    names = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return {path.name: sum(map(_lines, _files(path))) for path in names}
+
+
+def _lines(path: Path) -> int:
+    if not path.stem.isdecimal():
+        return 0
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The regular files in a folder, if it is there."""
+    if folder.is_dir():
+        yield from (path for path in sorted(folder.iterdir()) if path.is_file())
