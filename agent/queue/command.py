@@ -14,9 +14,10 @@ import click
 from agent.errors import QueueError
 from agent.queue.cursor import PREFIX
 from agent.queue.disk import RealDisk
+from agent.queue.lock import alone
 from agent.queue.queue import LOCK
 from agent.queue.segment import SUFFIX
-from agent.queue.summary import plain, readable_size
+from agent.queue.wording import counted, plain, readable_size
 
 if TYPE_CHECKING:
     from agent.config.root import AgentConfig
@@ -96,17 +97,16 @@ def verify_command(config: Path, folder: Path | None) -> int:
         progress = _Progress(folder)
         found = verify(RealDisk(), folder, lambda finding: click.echo(text_of(finding)), progress.entered)
         progress.end()
-    looked = (
-        f"{found.records:,} records in {found.frames:,} frames, {found.segments:,} segments, {found.cursors} cursors"
-    )
+    numbers = {"record": found.records, "frame": found.frames, "segment": found.segments, "cursor": found.cursors}
+    looked = ", ".join(counted(n, noun) for noun, n in numbers.items())
     click.echo(f"Looked at {looked} ({readable_size(found.bytes)}).")
     if found.is_good:
         click.echo("All is well.")
         return DONE
     faults = [
-        f"{found.damaged:,} damaged places ({readable_size(found.damaged_bytes)})" if found.damaged else "",
-        f"{found.missing:,} records missing" if found.missing else "",
-        f"{found.contradictions:,} contradictions" if found.contradictions else "",
+        f"{counted(found.damaged, 'damaged place')} ({readable_size(found.damaged_bytes)})" if found.damaged else "",
+        f"{counted(found.missing, 'record')} missing" if found.missing else "",
+        f"{counted(found.contradictions, 'contradiction')}" if found.contradictions else "",
     ]
     click.echo("NOT ALL IS WELL: " + ", ".join(filter(None, faults)) + ".")
     if found.missing:
@@ -129,20 +129,22 @@ def repair(config: Path, folder: Path | None, dry_run: bool) -> int:
     from agent.queue.verify import text_of
 
     folder = _queue_folder(config, folder)
-    with _sentences(folder), contextlib.nullcontext() if dry_run else _alone(folder):
+    with _sentences(folder), contextlib.nullcontext() if dry_run else alone(folder):
         steps = plan(RealDisk(), folder)
         for step in steps:
             for damage in step.damages:
                 click.echo(text_of(damage))
             if dry_run and step.name.endswith(TEMPORARY):
-                click.echo(f"{step.name}: an interrupted repair left it")
+                click.echo(f"{plain(step.name)}: an interrupted repair left it")
         if not steps:
             click.echo("There is nothing to repair.")
         elif dry_run:
-            click.echo(f"{len(steps)} files to repair; nothing was changed.")
+            click.echo(f"{counted(len(steps), 'file')} to repair; nothing was changed.")
         else:
             carry_out(RealDisk(), folder, steps, click.echo)
-            click.echo(f"{len(steps)} files repaired. `modeltail queue verify` says how many records are missing.")
+            click.echo(
+                f"{counted(len(steps), 'file')} repaired. `modeltail queue verify` says how many records are missing."
+            )
     return DONE
 
 
@@ -166,7 +168,7 @@ def export_command(
 
     folder = _queue_folder(config, folder)
     span = _span(since, until)
-    out = click.get_binary_stream("stdout")
+    out = sys.stdout.buffer
     with _sentences(folder):
         cursor = None if output is None else _cursor(folder, output)
         done = export(RealDisk(), folder, out.write, _tell_finding, not_done_by=cursor, span=span, with_ids=with_ids)
@@ -219,7 +221,7 @@ async def _replay(folder: Path, component: "OutputConfig", span: "Span", *, yes:
         if not recognises_ids(component):
             if not yes:
                 raise QueueError(f"{name} would store again what it has already; if that is what you want, say --yes")
-            stack.enter_context(_alone(folder))  # it writes where a running agent writes
+            stack.enter_context(alone(folder))  # it writes where a running agent writes
         progress = _Progress(folder)
         replay = Replay(output, component.delivery, span, _tell, _tell_finding)
         trouble = ""
@@ -233,13 +235,13 @@ async def _replay(folder: Path, component: "OutputConfig", span: "Span", *, yes:
         progress.end()
     done = replay.done
     click.echo(
-        f"{name}: {done.delivered:,} records delivered, of these {done.duplicates:,} were there already; "
+        f"{name}: {counted(done.delivered, 'record')} delivered, of these {done.duplicates:,} were there already; "
         f"{sum(done.refused.values()):,} refused, {done.not_taken:,} not taken."
     )
     for reason, n in sorted(done.refused.items(), key=lambda item: -item[1])[:10]:
         click.echo(f"  refused {n:,}: {reason}")
     if done.unfinished:
-        click.echo(f"{done.unfinished:,} records that {name} has not finished are left to the agent.")
+        click.echo(f"Left to the agent: {counted(done.unfinished, 'record')} that {name} has not finished.")
     if trouble:
         raise QueueError(f"{name} takes nothing now: {trouble}; the rest was not sent, run this again later")
     return DONE if done.is_complete else NOT_ALL_IS_WELL
@@ -258,7 +260,7 @@ def forget(output: str, config: Path, folder: Path | None) -> int:
 
     folder = _queue_folder(config, folder)
     disk = RealDisk()
-    with _sentences(folder), _alone(folder):
+    with _sentences(folder), alone(folder):
         recovered = recover(disk, folder)
         if output not in recovered.cursors and output not in recovered.unreadable_cursors:
             known = ", ".join(map(plain, sorted([*recovered.cursors, *recovered.unreadable_cursors]))) or "none"
@@ -266,13 +268,10 @@ def forget(output: str, config: Path, folder: Path | None) -> int:
             return NOT_ALL_IS_WELL
         disk.unlink(folder / f"{PREFIX}{output}")
         disk.sync_folder(folder)
+    left = "nobody knows how many records"
     if output in recovered.cursors:
-        queued = recovered.cursors[output][0].behind(recovered.state.total)
-        click.echo(
-            f"{plain(output)} is forgotten; {queued:,} records it had not finished are not kept for it any more."
-        )
-    else:
-        click.echo(f"{plain(output)} is forgotten; how many records it had not finished is not known.")
+        left = counted(recovered.cursors[output][0].behind(recovered.state.total), "record")
+    click.echo(f"{plain(output)} is forgotten, and with it what it had not finished: {left}.")
     return DONE
 
 
@@ -304,30 +303,6 @@ def _sentences(folder: Path) -> Iterator[None]:
     except OSError as error:
         place = error.filename or folder
         raise QueueError(f"the queue in {folder} cannot be used: {place}: {error.strerror or error}") from error
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the queue's lock, and work as the owner of the folder: what root makes here the agent could not open."""
-    disk = RealDisk()
-    owner = folder.stat()
-    user, group = os.geteuid(), os.getegid()
-    if user == 0 and owner.st_uid != 0:
-        os.setegid(owner.st_gid)
-        os.seteuid(owner.st_uid)
-    try:
-        try:
-            lock = disk.lock(folder / LOCK)
-        except BlockingIOError:
-            raise QueueError(f"an agent is using the queue in {folder}; stop it first") from None
-        try:
-            yield
-        finally:
-            disk.close(lock)
-    finally:
-        if os.geteuid() != user:
-            os.seteuid(user)
-            os.setegid(group)
 
 
 def _cursor(folder: Path, output: str) -> "Cursor | None":

@@ -33,6 +33,7 @@ from agent.queue.segment import (
 )
 from agent.queue.state import State
 from agent.queue.walk import Damage, Walk, read_cursors, segment_names
+from agent.queue.wording import counted, plain
 
 ASIDE: Final = "damaged"
 """The folder in the queue's folder for what could not be read."""
@@ -58,7 +59,7 @@ def plan(disk: Disk, folder: Path) -> list[Step]:
     for output, cursor in read_cursors(disk, folder).items():
         if cursor is None:
             name = PREFIX + output
-            steps.append(Step(name, [Damage(name, 0, 0, "neither of its two slots is readable")]))
+            steps.append(Step(name, [Damage(plain(name), 0, 0, "neither of its two slots is readable")]))
     return steps
 
 
@@ -68,7 +69,7 @@ def carry_out(disk: Disk, folder: Path, steps: list[Step], tell: Callable[[str],
     for step in steps:
         if step.name.endswith(TEMPORARY):
             disk.unlink(folder / step.name)
-            tell(f"{step.name}: removed; an interrupted repair left it")
+            tell(f"{plain(step.name)}: removed; an interrupted repair left it")
         elif step.name.startswith(PREFIX):
             tell(_renew_cursor(disk, folder, step.name))
         else:
@@ -92,7 +93,8 @@ def _renew_segment(disk: Disk, folder: Path, name: Name, steps: list[Step]) -> s
     aside = _set_aside(disk, folder, name.text)
     if not renewed:
         return f"{name.text}: nothing in it can be read; moved to {aside}"
-    return f"{name.text}: {frames} readable frames with {records} records kept in {renewed[-1].text}; moved to {aside}"
+    kept = f"{counted(frames, 'readable frame')} with {counted(records, 'record')} kept in {renewed[-1].text}"
+    return f"{name.text}: {kept}; moved to {aside}"
 
 
 def _write_again(disk: Disk, folder: Path, old: Name, new: Name, header: Header) -> tuple[int, int]:
@@ -199,10 +201,8 @@ def _renew_cursor(disk: Disk, folder: Path, text: str) -> str:
         _set_aside(disk, folder, text)
         disk.rename(temporary, folder / text)
     disk.sync_folder(folder)
-    return (
-        f"{text}: begins again at the oldest record, {cursor.behind(recovered.state.total)} records back; what was "
-        "delivered of them is sent again, under the same ids"
-    )
+    back = counted(cursor.behind(recovered.state.total), "record")
+    return f"{plain(text)}: begins again at the oldest record; {back} are sent, again or not, under the ids they have"
 
 
 def _set_aside(disk: Disk, folder: Path, text: str) -> str:

@@ -102,13 +102,13 @@ def read_header(disk: Disk, handle: int) -> tuple[Header, int]:
     if len(head) < _HEAD.size or head[:8] != MAGIC:
         raise Damaged("no segment header")
     _, version, _, length, crc = _HEAD.unpack(head)
-    if version != VERSION:
-        raise UnknownVersion(f"segment format version {version} is not known here")
     if length > frames.MAX_META_BYTES:
         raise Damaged("impossible header length")
     payload = disk.read(handle, length, _HEAD.size)
     if len(payload) < length or isal_zlib.crc32(payload, isal_zlib.crc32(head[8:16])) != crc:
         raise Damaged("header checksum does not hold")
+    if version != VERSION:
+        raise UnknownVersion(f"segment format version {version} is not known here")
     try:
         return _decode_header(payload), _HEAD.size + length
     except msgspec.DecodeError as error:

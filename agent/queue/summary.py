@@ -4,9 +4,6 @@ It reads what a start reads: the heads of the segments, the newest one, the curs
 it has come to.
 """
 
-import fcntl
-import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +11,14 @@ import msgspec
 
 from agent.queue.cursor import Cursor
 from agent.queue.disk import Disk
-from agent.queue.queue import LOCK
+from agent.queue.lock import in_use
 from agent.queue.recovery import Found, recover
 from agent.queue.repair import ASIDE
 from agent.queue.segment import path_of, scan
+from agent.queue.wording import counted, plain, readable_age, readable_size
 
 DEAD_LETTERS = "dead-letters"
 _BLOCK = 1024 * 1024
-_PLAIN = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 
 class SegmentLine(msgspec.Struct):
@@ -96,16 +93,17 @@ def summary(disk: Disk, folder: Path, max_bytes: int | None) -> Summary:
 def summary_text(found: Summary, now_ms: int) -> str:
     """The summary at a glance."""
     use = {True: "in use by a running agent", False: "no agent is using it", None: "whether it is in use is not known"}
-    size = f"{readable_size(found.bytes)} in {len(found.segments):,} segments"
+    size = f"{readable_size(found.bytes)} in {counted(len(found.segments), 'segment')}"
     if found.max_bytes:
         size += f", {100 * found.bytes / found.max_bytes:.1f} % of {readable_size(found.max_bytes)}"
     lines = [
         f"Queue in {found.folder}: {use[found.in_use]}",
-        f"  {size}; {found.records:,} records in its life, {found.sources:,} sources whose position is known",
+        f"  {size}",
+        f"  {counted(found.records, 'record')} in its life; {counted(found.sources, 'source')} of known position",
     ]
     if found.oldest_queued_ms is not None:
         known = found.oldest_queued_ms
-        age = f"begun {_readable_age(now_ms - known)} ago" if known else "of unknown age"
+        age = f"begun {readable_age(now_ms - known)} ago" if known else "of unknown age"
         lines.append(f"  the oldest queued record is in a segment {age}")
     lines.append("")
     width = max([6, *(len(plain(name)) for name in found.outputs)])
@@ -118,53 +116,11 @@ def summary_text(found: Summary, now_ms: int) -> str:
         lines.append("  no output has read from it yet")
     notes = [f"segment {s.name}: DAMAGED HEADER: {s.damage}" for s in found.segments if s.damage]
     if found.damaged_files:
-        notes.append(f"set aside as damaged: {found.damaged_files:,} files, {readable_size(found.damaged_bytes)}")
+        notes.append(
+            f"set aside as damaged: {counted(found.damaged_files, 'file')}, {readable_size(found.damaged_bytes)}"
+        )
     notes += [f"dead letters of {plain(name)}: {n:,}" for name, n in found.dead_letters.items() if n]
     return "\n".join([*lines, *([""] if notes else []), *(f"  {note}" for note in notes)])
-
-
-def in_use(folder: Path) -> bool | None:
-    """Whether a process holds the queue's lock now; None when we may not look.
-
-    There is no way to ask but to take it, shared and for a moment.
-    """
-    try:
-        handle = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    finally:
-        os.close(handle)
-    return False
-
-
-def readable_size(size: float) -> str:
-    """``3.1 MiB``."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} TiB"
-
-
-def plain(name: str) -> str:
-    """A file's name as it may be shown: one that is no id of ours is quoted, since anything can be in it."""
-    return name if _PLAIN.fullmatch(name) else ascii(name)
-
-
-def _readable_age(millis: int) -> str:
-    secs = max(0, millis) // 1000
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if secs >= 2 * length:
-            return f"{secs // length} {unit}"
-    return f"{secs} seconds"
 
 
 def _segment_of(cursor: Cursor, segments: list[Found]) -> int | None:

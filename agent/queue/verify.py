@@ -13,6 +13,7 @@ import msgspec
 from agent.queue.cursor import PREFIX, Cursor
 from agent.queue.disk import Disk
 from agent.queue.frame import Damaged, Stored, inflate
+from agent.queue.lock import in_use
 from agent.queue.walk import (
     Contradiction,
     Damage,
@@ -22,8 +23,10 @@ from agent.queue.walk import (
     Piece,
     Unfinished,
     Walk,
+    is_blank,
     read_cursors,
 )  # fmt: skip
+from agent.queue.wording import counted, plain
 from agent.record import record_id
 
 Finding = Damage | Unfinished | Missing | Contradiction
@@ -54,6 +57,7 @@ def verify(disk: Disk, folder: Path, tell: Callable[[Finding], None], entered: C
     """Look at everything. ``tell`` gets each finding as it is met, ``entered`` each segment. Raises ``OSError`` when
     the folder cannot be listed."""
     verified = Verified()
+    busy = in_use(folder) is not False
     before = read_cursors(disk, folder)
     claims = _Claims({output: cursor for output, cursor in before.items() if cursor is not None})
     walk = Walk(disk, folder)
@@ -72,7 +76,11 @@ def verify(disk: Disk, folder: Path, tell: Callable[[Finding], None], entered: C
             case _:
                 _count(verified, piece)
                 tell(piece)
-    for finding in _cursor_findings(before, read_cursors(disk, folder), walk, begin):
+    after = read_cursors(disk, folder)
+    busy = busy or in_use(folder) is not False
+    for finding in _cursor_findings(before, after, walk, begin):
+        if busy and isinstance(finding, Damage) and is_blank(disk, folder / finding.file):
+            continue  # the agent is making it
         _count(verified, finding)
         tell(finding)
     verified.cursors = len(before)
@@ -85,19 +93,23 @@ def text_of(finding: Finding) -> str:
         case Damage():
             if not finding.size:
                 return f"DAMAGED  {finding.file}: {finding.reason}"
-            return f"DAMAGED  {finding.file} at byte {finding.offset:,}: {finding.reason} ({finding.size:,} bytes)"
+            where = f"{finding.file} at byte {finding.offset:,}"
+            return f"DAMAGED  {where}: {finding.reason} ({counted(finding.size, 'byte')})"
         case Missing():
-            return (
-                f"MISSING  {finding.records:,} {_noun(finding.records)} before {finding.file}: "
-                f"frames {finding.first:,} to {finding.last:,} are not readable"
+            which = (
+                f"frame {finding.first:,}"
+                if finding.first == finding.last
+                else (f"frames {finding.first:,} to {finding.last:,}")
             )
+            where = f"byte {finding.offset:,} of {finding.file}" if finding.offset else finding.file
+            return f"MISSING  {counted(finding.records, 'record')} ({which}) before {where}"
         case Contradiction():
             where = f" at byte {finding.offset:,}" if finding.offset else ""
             return f"WRONG    {finding.file}{where}: {finding.text}"
         case Unfinished():
             return (
                 f"note     {finding.file} at byte {finding.offset:,}: a write under way, or one that never finished "
-                f"({finding.size:,} bytes); nothing accepted is in it"
+                f"({counted(finding.size, 'byte')}); nothing accepted is in it"
             )
 
 
@@ -116,7 +128,7 @@ class _Claims:
         for output, total in self._by_seq.get(frame.seq, ()):
             if total != frame.total + frame.count:
                 text = f"it says {total} records lie up to frame {frame.seq}, but it is {frame.total + frame.count}"
-                yield Contradiction(PREFIX + output, 0, text)
+                yield Contradiction(plain(PREFIX + output), 0, text)
 
 
 def _pieces(walk: Walk, claims: _Claims) -> Iterator[Piece]:
@@ -152,22 +164,22 @@ def _cursor_findings(
     for output, cursor in before.items():
         if cursor is None:
             if output in after and after[output] is None:
-                yield Damage(PREFIX + output, 0, 0, "neither of its two slots is readable")
+                yield Damage(plain(PREFIX + output), 0, 0, "neither of its two slots is readable")
             continue
         if not cursor.balances:
             text = f"it counts {cursor.passed} records, but its position says otherwise"
-            yield Contradiction(PREFIX + output, 0, text)
+            yield Contradiction(plain(PREFIX + output), 0, text)
         last = cursor.done[-1] if cursor.done else None
         farthest = max(farthest, last.last if last else cursor.low)
         ahead = max(ahead, (last.total if last else cursor.low_total) - walk.total)
     if ahead > 0 and walk.in_sequence:
-        yield Missing("the end of the queue", walk.seq, max(walk.seq, farthest), ahead)
+        yield Missing("the end of the queue", 0, walk.seq, max(walk.seq, farthest), ahead)
     elif farthest and not walk.names:
         yield Contradiction("the folder", 0, f"no segment is here, though an output is through with frame {farthest}")
     for output, cursor in after.items():
         if cursor is not None and begin is not None and cursor.low_total < begin:
             text = f"it is {begin - cursor.low_total} records behind the oldest segment, which are not there any more"
-            yield Contradiction(PREFIX + output, 0, text)
+            yield Contradiction(plain(PREFIX + output), 0, text)
 
 
 def _count(verified: Verified, finding: Finding) -> None:
@@ -181,7 +193,3 @@ def _count(verified: Verified, finding: Finding) -> None:
             verified.contradictions += 1
         case Unfinished():
             verified.unfinished_bytes += finding.size
-
-
-def _noun(count: int) -> str:
-    return "record" if count == 1 else "records"

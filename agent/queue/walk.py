@@ -6,8 +6,8 @@ It can go beside a running agent. What the agent writes or deletes meanwhile is 
 * A segment that is gone when the walk comes to it was deleted by the agent; nothing is said about what it held.
 * Bytes at the end of a segment that no record is missing for are a write that never finished, or is under way.
 
-Which frames are records is the rule of ``reader``: a group counts when its last frame is there, or when something says
-that it was completed. Memory is one group.
+Which frames count is the rule of ``reader``: a group does when its last frame is there, or when something says that it
+was completed; what the segment behind begins with is taken there. Memory is one group.
 """
 
 import errno
@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from agent.queue import frame as frames
-from agent.queue.cursor import PREFIX, Cursor, read_cursor
+from agent.queue.cursor import PREFIX, SLOT_BYTES, Cursor, read_cursor
 from agent.queue.disk import Disk
 from agent.queue.frame import Damaged, Frame, Stored
 from agent.queue.segment import MAGIC, Header, Name, UnknownVersion, find_frame, path_of, read_frame, read_header
@@ -35,7 +35,7 @@ class Entered(msgspec.Struct, frozen=True):
 
 
 class Good(msgspec.Struct, frozen=True):
-    """A frame whose checksum holds. ``repeat`` when it was met before: written again after a failed sync."""
+    """A frame whose checksum holds. ``repeat`` when it does not count: it was written again, after a failed sync."""
 
     name: Name
     stored: Stored
@@ -60,9 +60,11 @@ class Unfinished(msgspec.Struct, frozen=True):
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """Frames ``first`` to ``last`` are not there, and the totals on both sides say how many ``records`` they held."""
+    """Frames ``first`` to ``last`` should lie before this place and do not; the totals on both sides say how many
+    ``records`` they held."""
 
     file: str
+    offset: int
     first: int
     last: int
     records: int
@@ -142,6 +144,7 @@ class Walk:
                 if (header.base, header.mark) != (name.base, name.mark):
                     yield Contradiction(name.text, 0, "the header is another segment's")
                 yield from self._arrive(name, 0, header.base, header.total)
+            following = self._next_header(later)
             group: list[Stored] = []
             while offset < size:
                 try:
@@ -155,12 +158,15 @@ class Walk:
                     yield from self._take(name, group)  # more was written behind it, so the group had been completed
                     group, offset = [], at
                     continue
-                group.append(Stored(frame, body))
                 offset = frame.end
+                if following and (frame.seq >= following.base or frame.total + frame.count > following.total):
+                    yield Good(name, Stored(frame, body), True)
+                    continue
+                group.append(Stored(frame, body))
                 if not frame.more:
                     yield from self._take(name, group)
                     group = []
-            yield from self._finish(name, handle, group, offset, size, later)
+            yield from self._finish(name, handle, group, offset, size, following)
         except OSError as error:
             yield Damage(name.text, offset, max(0, size - offset), f"cannot be read: {error.strerror}")
 
@@ -172,12 +178,12 @@ class Walk:
             return read_frame(self._disk, handle, name.mark, offset, size)
 
     def _finish(
-        self, name: Name, handle: int, group: list[Stored], offset: int, size: int, later: Sequence[Name]
+        self, name: Name, handle: int, group: list[Stored], offset: int, size: int, following: Header | None
     ) -> Iterator[Piece]:
         """The end of a segment: whether a group without its last frame had been completed, and what the bytes behind
         the last frame are."""
         start = offset
-        if group and self._was_completed(group, later):
+        if group and following is not None and following.total > group[0].frame.total:
             yield from self._take(name, group)
         elif group:
             start = group[0].frame.offset
@@ -226,7 +232,7 @@ class Walk:
         if tail is not None:
             yield tail
         if missing:
-            yield Missing(name.text, self.seq, seq - 1, missing)
+            yield Missing(name.text, offset, self.seq, seq - 1, missing)
         elif self.in_sequence and total != self.total and (seq == self.seq or total < self.total):
             text = f"{total} records are said to lie before frame {seq}, but it is {self.total}"
             yield Contradiction(name.text, offset, text)
@@ -241,18 +247,18 @@ class Walk:
                 self.seq, self.total = frame.seq + 1, frame.total + frame.count
             yield Good(name, stored, repeat)
 
-    def _was_completed(self, group: list[Stored], later: Sequence[Name]) -> bool:
-        """Whether the segment behind says that the records of the group count."""
+    def _next_header(self, later: Sequence[Name]) -> Header | None:
+        """What the segment behind says of where it begins, if that is readable."""
         if not later:
-            return False
+            return None
         try:
             handle = self._disk.open(path_of(self._folder, later[0]))
         except OSError:
-            return False
+            return None
         try:
-            return read_header(self._disk, handle)[0].total > group[0].frame.total
+            return read_header(self._disk, handle)[0]
         except (Damaged, OSError):
-            return False
+            return None
         finally:
             self._disk.close(handle)
 
@@ -283,6 +289,20 @@ def read_cursors(disk: Disk, folder: Path) -> dict[str, Cursor | None]:
                 disk.close(handle)
             found[text.removeprefix(PREFIX)] = cursor[0] if cursor is not None else None
     return found
+
+
+def is_blank(disk: Disk, path: Path) -> bool:
+    """Whether a cursor file was made and never written."""
+    try:
+        handle = disk.open(path)
+    except OSError:
+        return False
+    try:
+        return not disk.read(handle, 2 * SLOT_BYTES, 0).strip(b"\0")
+    except OSError:
+        return False
+    finally:
+        disk.close(handle)
 
 
 def _raise_if_ours(error: OSError) -> None:

@@ -10,11 +10,12 @@ from typing import NamedTuple
 from agent import cli
 from agent.queue.config import QueueConfig
 from agent.queue.cursor import Range
-from agent.queue.frame import inflate
+from agent.queue.disk import RealDisk
+from agent.queue.frame import Frame, inflate
 from agent.queue.group import Entry
 from agent.queue.queue import open_queue
+from agent.queue.subscription import Subscription
 from agent.queue.walk import Good, Walk
-from agent.queue.disk import RealDisk
 from tests.queue.entries import RUN, entry
 
 
@@ -55,12 +56,16 @@ def fill(folder: Path, entries: Sequence[Entry] | None = None, *, done: int = 0,
             for each in entries if entries is not None else [entry(batch) for batch in range(1, 13)]:
                 await queue.append(each, "block")
             for _ in range(done):
-                (frame,) = [s.frame for s in await subscription.read(1)][:1]
-                subscription.finish(
-                    Range(frame.seq, frame.seq, frame.count, frame.total + frame.count), {"delivered": frame.count}
-                )
+                for stored in await subscription.read(1):
+                    finish(subscription, stored.frame)
 
     asyncio.run(main())
+
+
+def finish(subscription: Subscription, frame: Frame) -> None:
+    """The frame is delivered."""
+    done = Range(frame.seq, frame.seq, frame.count, frame.total + frame.count)
+    subscription.finish(done, {"delivered": frame.count})
 
 
 def segments(folder: Path) -> list[Path]:
@@ -83,11 +88,7 @@ def delivered(folder: Path, output: str = "out") -> tuple[list[str], dict[str, i
             while stored := await subscription.read_now(10**6):
                 for s in stored:
                     found += [line.split(b'"')[3].decode() for line in inflate(s.frame, s.body).split(b"\n")[1:-1:2]]
-                    frame = s.frame
-                    subscription.finish(
-                        Range(frame.seq, frame.seq, frame.count, frame.total + frame.count),
-                        {"delivered": frame.count},
-                    )
+                    finish(subscription, s.frame)
             return found, dict(subscription.cursor.counts)
 
     return asyncio.run(main())
