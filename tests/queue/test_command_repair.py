@@ -155,13 +155,14 @@ class Power(RealDisk):
 
     def __init__(self, calls: int) -> None:
         self._left = calls
-        self._unsynced: dict[int, Path] = {}
+        self._paths: dict[int, Path] = {}
+        self._unsynced: set[Path] = set()
         self._entries: list[tuple[Path | None, Path, set[Path]]] = []
 
     def _step(self) -> None:
         self._left -= 1
         if self._left < 0:
-            for path in self._unsynced.values():
+            for path in self._unsynced:
                 if path.exists():
                     content = path.read_bytes()
                     path.write_bytes(content[: len(content) // 2])
@@ -176,7 +177,8 @@ class Power(RealDisk):
         """Not durable before its folder is."""
         self._step()
         handle = super().create(path)
-        self._unsynced[handle] = path
+        self._paths[handle] = path
+        self._unsynced.add(path)
         self._entries.append((None, path, {path.parent}))
         return handle
 
@@ -189,13 +191,16 @@ class Power(RealDisk):
         """Makes the content durable."""
         self._step()
         super().sync(handle)
-        self._unsynced.pop(handle, None)
+        self._unsynced.discard(self._paths[handle])
 
     def rename(self, source: Path, target: Path) -> None:
         """Not durable before both folders are. What it replaces must be good enough to be lost."""
         self._step()
         old = target.read_bytes() if target.is_file() else None
         super().rename(source, target)
+        if source in self._unsynced:
+            self._unsynced.remove(source)
+            self._unsynced.add(target)
         if old is None:
             self._entries = [entry for entry in self._entries if entry[1] != source or entry[0] is not None]
             self._entries.append((source, target, {source.parent, target.parent}))

@@ -46,12 +46,16 @@ def config(folder: Path, segment_bytes: int = 1000) -> QueueConfig:
     return QueueConfig(path=folder, min_free=0, sync_interval=0.001, segment_bytes=segment_bytes)
 
 
-def fill(folder: Path, entries: Sequence[Entry] | None = None, *, done: int = 0, output: str = "out") -> None:
+def fill(
+    folder: Path, entries: Sequence[Entry] | None = None, *, done: int = 0, output: str = "out", held: bool = False
+) -> None:
     """A stopped queue with these batches, twelve small ones by default, of which an output has finished the first
-    frames."""
+    frames. With ``held`` a second output has finished none, so that none is deleted."""
 
     async def main() -> None:
         async with asyncio.timeout(20), open_queue(config(folder), RUN) as queue:
+            if held:
+                queue.subscribe("holder", from_oldest=True)
             subscription = queue.subscribe(output, from_oldest=True)
             for each in entries if entries is not None else [entry(batch) for batch in range(1, 13)]:
                 await queue.append(each, "block")
