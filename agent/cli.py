@@ -135,6 +135,8 @@ def check(file: Path | None, connect: bool, path: Path) -> int:
         click.echo(f"{count} {'mistake' if count == 1 else 'mistakes'} in {path}", err=True)
         return UNUSABLE
     click.echo(f"{path} is good: {_meaning(config)}")
+    if waiting := _waiting(config.queue.path):
+        click.echo(waiting)
     if not connect:
         return DONE
     import asyncio
@@ -250,6 +252,13 @@ def _load(path: Path) -> "AgentConfig":
     from agent.config.load import load
 
     return load(path)
+
+
+def _waiting(queue: Path) -> str | None:
+    from agent.queue.disk import RealDisk
+    from agent.queue.summary import in_a_sentence
+
+    return in_a_sentence(RealDisk(), queue)
 
 
 def _report(problems: Iterable[str], all_good: str) -> int:

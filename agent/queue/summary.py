@@ -90,6 +90,22 @@ def summary(disk: Disk, folder: Path, max_bytes: int | None) -> Summary:
     )
 
 
+def in_a_sentence(disk: Disk, folder: Path) -> str | None:
+    """Whether there is a queue, whether it can be read, and what waits in it; None when there is none yet."""
+    if not folder.is_dir():
+        return None
+    try:
+        recovered = recover(disk, folder)
+    except OSError as error:
+        return f"The queue in {folder} cannot be read from here: {error.strerror}."
+    waiting = {name: cursor.behind(recovered.state.total) for name, (cursor, _) in sorted(recovered.cursors.items())}
+    waiting = {name: n for name, n in waiting.items() if n}
+    sentence = ", ".join(f"{counted(n, 'record')} for {plain(name)}" for name, n in waiting.items()) or "nothing"
+    trouble = len(recovered.unreadable_cursors) + sum(found.damage is not None for found in recovered.segments)
+    damage = f"; {counted(trouble, 'file')} damaged, see `modeltail queue verify`" if trouble else ""
+    return f"In the queue there wait: {sentence}{damage}."
+
+
 def summary_text(found: Summary, now_ms: int) -> str:
     """The summary at a glance."""
     use = {True: "in use by a running agent", False: "no agent is using it", None: "whether it is in use is not known"}

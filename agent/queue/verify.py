@@ -23,7 +23,7 @@ from agent.queue.walk import (
     Piece,
     Unfinished,
     Walk,
-    is_blank,
+    is_being_made,
     read_cursors,
 )  # fmt: skip
 from agent.queue.wording import counted, plain
@@ -79,8 +79,8 @@ def verify(disk: Disk, folder: Path, tell: Callable[[Finding], None], entered: C
     after = read_cursors(disk, folder)
     busy = busy or in_use(folder) is not False
     for finding in _cursor_findings(before, after, walk, begin):
-        if busy and isinstance(finding, Damage) and is_blank(disk, folder / finding.file):
-            continue  # the agent is making it
+        if busy and isinstance(finding, Damage) and is_being_made(disk, folder / finding.file):
+            continue
         _count(verified, finding)
         tell(finding)
     verified.cursors = len(before)

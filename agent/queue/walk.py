@@ -291,14 +291,14 @@ def read_cursors(disk: Disk, folder: Path) -> dict[str, Cursor | None]:
     return found
 
 
-def is_blank(disk: Disk, path: Path) -> bool:
-    """Whether a cursor file was made and never written."""
+def is_being_made(disk: Disk, path: Path) -> bool:
+    """Whether a cursor file that was not readable is made and not written yet, or is written by now."""
     try:
         handle = disk.open(path)
     except OSError:
         return False
     try:
-        return not disk.read(handle, 2 * SLOT_BYTES, 0).strip(b"\0")
+        return not disk.read(handle, 2 * SLOT_BYTES, 0).strip(b"\0") or read_cursor(disk, handle) is not None
     except OSError:
         return False
     finally:

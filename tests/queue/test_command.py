@@ -41,6 +41,20 @@ def test_status_knows_how_full_the_configured_queue_is(tmp_path: Path) -> None:
     assert " % of 32.0 MiB" in modeltail("queue", "status", "-c", agent).out
 
 
+def test_check_says_what_waits_in_the_queue(tmp_path: Path) -> None:
+    """A look at the configuration is a cheap look at its queue: nothing there, records waiting, damage."""
+    agent = tmp_path / "agent.yaml"
+    agent.write_text(f"inputs: [{{type: stdin}}]\noutputs: [{{type: stdout}}]\nqueue: {{path: {tmp_path}/queue}}\n")
+    assert len(modeltail("check", "-c", agent).out.splitlines()) == 1
+    fill(tmp_path / "queue", done=2)
+    before = snapshot(tmp_path)
+    assert modeltail("check", "-c", agent).out.splitlines()[1] == "In the queue there wait: 30 records for out."
+    (tmp_path / "queue" / "cursor-torn").write_bytes(b"x")
+    assert "1 file damaged, see `modeltail queue verify`" in modeltail("check", "-c", agent).out
+    (tmp_path / "queue" / "cursor-torn").unlink()
+    assert snapshot(tmp_path) == before
+
+
 def test_status_as_json_adds_up(tmp_path: Path) -> None:
     """Machines get every segment, and the lag in bytes is what lies behind the cursor."""
     fill(tmp_path, done=2)

@@ -222,7 +222,7 @@ def test_newer_format_is_refused_by_name(tmp_path: Path) -> None:
 def test_busy_queue_is_never_called_damaged(tmp_path: Path) -> None:
     """Beside a running queue that appends, syncs, delivers and deletes, each look finds nothing wrong."""
 
-    async def main() -> None:
+    async def main() -> int:
         async with asyncio.timeout(60), open_queue(config(tmp_path), RUN) as queue:
             subscription = queue.subscribe("out", from_oldest=True)
             looking = asyncio.create_task(asyncio.to_thread(_look_often, tmp_path))
@@ -230,21 +230,24 @@ def test_busy_queue_is_never_called_damaged(tmp_path: Path) -> None:
             while not looking.done():
                 batch += 1
                 await queue.append(entry(batch, pad=batch % 500), "block")
-                if batch % 5 == 0:
-                    for stored in await subscription.read_now(2000):
-                        finish(subscription, stored.frame)
+                for stored in await subscription.read_now(1):
+                    finish(subscription, stored.frame)
             for verified, findings in looking.result():
                 assert verified.is_good, findings
+            return sum(verified.records for verified, _ in looking.result())
 
-    asyncio.run(main())
+    assert asyncio.run(main()) > 0
+    oldest = segments(tmp_path)[0].name
+    assert not oldest.startswith("0000000000000001-")  # the agent did delete segments meanwhile
 
 
 def _look_often(folder: Path) -> list[tuple[Verified, list[Finding]]]:
+    """Until segments were deleted many times over."""
     looks: list[tuple[Verified, list[Finding]]] = []
-    while not segments(folder):
-        os.sched_yield()
-    for _ in range(60):
+    seen: set[str] = set()
+    while len(seen) < 40:
         looks.append(_verify(folder))
+        seen |= {path.name for path in segments(folder)}
     return looks
 
 
