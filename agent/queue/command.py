@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from agent.config.option import config_option, queue_option
 from agent.errors import QueueError
 from agent.queue.cursor import PREFIX
 from agent.queue.disk import RealDisk
@@ -43,35 +44,26 @@ def queue_command() -> None:
     """
 
 
-_config = click.option(
-    "-c",
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("agent.yaml"),
-    envvar="MODELTAIL_CONFIG",
-    show_default=True,
-    help="The configuration.",
-)
-_queue = click.option(
-    "--queue", "folder", type=click.Path(path_type=Path), help="The queue's folder, in place of the configuration's."
-)
+_config = config_option("-c", "--config")
 
 
 @queue_command.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with every segment.")
 @_config
-@_queue
+@queue_option
 def status(config: Path, folder: Path | None, as_json: bool) -> int:
     """Show how full the queue is and how far each output has come.
 
     LAG is what an output is behind, in bytes on disk. Changes nothing.
     """
+    from agent.delivery.dead_letters.folder import dead_letter_counts, letter_folders
     from agent.queue.summary import summary, summary_text
 
     loaded = None if folder is not None else _load(config)
     folder = _queue_folder(config, folder)
     with _sentences(folder):
-        found = summary(RealDisk(), folder, None if loaded is None else loaded.queue.max_bytes)
+        letters = {name: dead_letter_counts(there.path).kept for name, there in letter_folders(folder).items()}
+        found = summary(RealDisk(), folder, None if loaded is None else loaded.queue.max_bytes, letters)
     if as_json:
         import msgspec
 
@@ -83,7 +75,7 @@ def status(config: Path, folder: Path | None, as_json: bool) -> int:
 
 @queue_command.command("verify")
 @_config
-@_queue
+@queue_option
 def verify_command(config: Path, folder: Path | None) -> int:
     """Read every byte of the queue and name what is wrong.
 
@@ -117,7 +109,7 @@ def verify_command(config: Path, folder: Path | None) -> int:
 @queue_command.command()
 @click.option("--dry-run", is_flag=True, help="Only tell what there is to do.")
 @_config
-@_queue
+@queue_option
 def repair(config: Path, folder: Path | None, dry_run: bool) -> int:
     """Set aside what cannot be read, keep what can.
 
@@ -154,7 +146,7 @@ def repair(config: Path, folder: Path | None, dry_run: bool) -> int:
 @click.option("--to", "until", metavar="TIME", help="Only records read until then.")
 @click.option("--with-ids", is_flag=True, help='Each line as {"id": …, "stream": …, "document": …}.')
 @_config
-@_queue
+@queue_option
 def export_command(
     config: Path, folder: Path | None, output: str | None, since: str | None, until: str | None, with_ids: bool
 ) -> int:
@@ -182,7 +174,7 @@ def export_command(
 @click.option("--to", "until", metavar="TIME", help="Only records read until then.")
 @click.option("--yes", is_flag=True, help="Also if OUTPUT stores a second time what it has already.")
 @_config
-@_queue
+@queue_option
 def replay(config: Path, folder: Path | None, output: str, since: str, until: str | None, yes: bool) -> int:
     """Send OUTPUT again what it has finished and the queue still holds.
 
@@ -206,6 +198,7 @@ def replay(config: Path, folder: Path | None, output: str, since: str, until: st
 async def _replay(folder: Path, component: "OutputConfig", span: "Span", *, yes: bool) -> int:
     from agent.app import make_output, recognises_ids
     from agent.delivery.contract import Transactional
+    from agent.delivery.dead_letters.summary import printable
     from agent.delivery.replay import Replay
     from agent.errors import SendError
     from agent.queue.walk import Walk, read_cursors
@@ -239,7 +232,7 @@ async def _replay(folder: Path, component: "OutputConfig", span: "Span", *, yes:
         f"{sum(done.refused.values()):,} refused, {done.not_taken:,} not taken."
     )
     for reason, n in sorted(done.refused.items(), key=lambda item: -item[1])[:10]:
-        click.echo(f"  refused {n:,}: {reason}")
+        click.echo(f"  refused {n:,}: {printable(reason)}")
     if done.unfinished:
         click.echo(f"Left to the agent: {counted(done.unfinished, 'record')} that {name} has not finished.")
     if trouble:
@@ -250,7 +243,7 @@ async def _replay(folder: Path, component: "OutputConfig", span: "Span", *, yes:
 @queue_command.command()
 @click.argument("output")
 @_config
-@_queue
+@queue_option
 def forget(output: str, config: Path, folder: Path | None) -> int:
     """Let go of the records that are kept for OUTPUT, an output that is not configured any more.
 

@@ -17,9 +17,6 @@ from agent.queue.repair import ASIDE
 from agent.queue.segment import path_of, scan
 from agent.queue.wording import counted, plain, readable_age, readable_size
 
-DEAD_LETTERS = "dead-letters"
-_BLOCK = 1024 * 1024
-
 
 class SegmentLine(msgspec.Struct):
     """One segment. ``begun_at_ms`` is since 1970, 0 when not known; ``damage`` is what is wrong with its header."""
@@ -59,7 +56,7 @@ class Summary(msgspec.Struct):
     dead_letters: dict[str, int]
 
 
-def summary(disk: Disk, folder: Path, max_bytes: int | None) -> Summary:
+def summary(disk: Disk, folder: Path, max_bytes: int | None, dead_letters: dict[str, int]) -> Summary:
     """Look. Raises ``OSError`` when the folder cannot be listed."""
     recovered = recover(disk, folder)
     segments, state = recovered.segments, recovered.state
@@ -86,7 +83,7 @@ def summary(disk: Disk, folder: Path, max_bytes: int | None) -> Summary:
         outputs=dict(sorted(outputs.items())),
         damaged_files=len(aside),
         damaged_bytes=sum(aside),
-        dead_letters=_dead_letters(folder / DEAD_LETTERS),
+        dead_letters=dead_letters,
     )
 
 
@@ -160,19 +157,6 @@ def _lag_bytes(disk: Disk, folder: Path, cursor: Cursor, segments: list[Found], 
     except OSError:
         pass  # deleted since, or not readable: the rest of the segments tells enough
     return found.size - start + sum(later.size for later in segments[here + 1 :])
-
-
-def _dead_letters(folder: Path) -> dict[str, int]:
-    """Dead letters of each output: lines of its files."""
-    names = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return {path.name: sum(map(_lines, _files(path))) for path in names}
-
-
-def _lines(path: Path) -> int:
-    if not path.stem.isdecimal():
-        return 0
-    with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))
 
 
 def _files(folder: Path) -> Iterator[Path]:

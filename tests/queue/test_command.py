@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.delivery.dead_letters.letter import dead_letter, line_of
 from agent.queue.queue import open_queue
 from tests.queue.entries import RUN
 from tests.queue.tool import config, fill, modeltail, segments, snapshot
@@ -72,7 +73,8 @@ def test_status_tells_what_was_set_aside_and_what_was_refused(tmp_path: Path) ->
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "x-0").write_bytes(bytes(2048))
     (tmp_path / "dead-letters" / "out").mkdir(parents=True)
-    (tmp_path / "dead-letters" / "out" / "00000001.ndjson").write_bytes(b"{}\n{}\n")
+    letters = [line_of(dead_letter("out", f"run-1-{i}", "test-default", "refused", 1, b"{}")) for i in range(2)]
+    (tmp_path / "dead-letters" / "out" / "00000001.ndjson").write_bytes(b"".join(letters))
     out = modeltail("queue", "status", "--queue", tmp_path).out
     assert "set aside as damaged: 1 file, 2.0 KiB" in out
     assert "dead letters of out: 2" in out
