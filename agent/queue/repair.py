@@ -202,7 +202,7 @@ def _renew_cursor(disk: Disk, folder: Path, text: str) -> str:
         disk.rename(temporary, folder / text)
     disk.sync_folder(folder)
     back = counted(cursor.behind(recovered.state.total), "record")
-    return f"{plain(text)}: begins again at the oldest record; {back} are sent, again or not, under the ids they have"
+    return f"{plain(text)}: begins again at the oldest record, {back} back; what it had comes again, under the same ids"
 
 
 def _set_aside(disk: Disk, folder: Path, text: str) -> str:

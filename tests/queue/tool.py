@@ -11,7 +11,7 @@ from agent import cli
 from agent.queue.config import QueueConfig
 from agent.queue.cursor import Range
 from agent.queue.disk import RealDisk
-from agent.queue.frame import Frame, inflate
+from agent.queue.frame import Frame, Stored, inflate
 from agent.queue.group import Entry
 from agent.queue.queue import open_queue
 from agent.queue.subscription import Subscription
@@ -59,9 +59,11 @@ def fill(
             subscription = queue.subscribe(output, from_oldest=True)
             for each in entries if entries is not None else [entry(batch) for batch in range(1, 13)]:
                 await queue.append(each, "block")
-            for _ in range(done):
-                for stored in await subscription.read(1):
-                    finish(subscription, stored.frame)
+            stored: list[Stored] = []
+            while len(stored) < done:
+                stored += await subscription.read(1)
+            for one in stored[:done]:
+                finish(subscription, one.frame)
 
     asyncio.run(main())
 
