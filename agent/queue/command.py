@@ -249,18 +249,17 @@ def forget(output: str, config: Path, folder: Path | None) -> int:
 
     Needs the agent to be stopped. The records stay for the other outputs. Exit status 2 when OUTPUT is not known.
     """
+    from agent.queue.forget import forget_output
     from agent.queue.recovery import recover
 
     folder = _queue_folder(config, folder)
     disk = RealDisk()
     with _sentences(folder), alone(folder):
         recovered = recover(disk, folder)
-        if output not in recovered.cursors and output not in recovered.unreadable_cursors:
-            known = ", ".join(map(plain, sorted([*recovered.cursors, *recovered.unreadable_cursors]))) or "none"
+        if not forget_output(disk, folder, output):
+            known = ", ".join(map(plain, sorted({*recovered.cursors, *recovered.unreadable_cursors}))) or "none"
             click.echo(f"No output {plain(output)} is known in {folder}; known: {known}.")
             return NOT_ALL_IS_WELL
-        disk.unlink(folder / f"{PREFIX}{output}")
-        disk.sync_folder(folder)
     left = "nobody knows how many records"
     if output in recovered.cursors:
         left = counted(recovered.cursors[output][0].behind(recovered.state.total), "record")

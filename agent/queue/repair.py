@@ -5,7 +5,7 @@
   passes over the second as repeats: a crash at any step leaves a queue that reads the same.
 * The totals in the frames' heads stay, so what is missing is counted by every output as before.
 * A segment of which nothing can be read, or of a newer format, is moved as it is.
-* A cursor that is not readable begins again at the oldest record, which is what an agent would do at its start.
+* A cursor that is not readable begins again where an agent would let it begin: at the oldest record.
 * Temporary files that an interrupted repair left are removed.
 
 What ``verify`` calls missing stays missing. Nothing is to be done twice: a second repair finds nothing.
@@ -20,7 +20,7 @@ import msgspec
 from agent.queue.cursor import PREFIX, SLOT_BYTES, Cursor, encode_slot
 from agent.queue.disk import Disk
 from agent.queue.frame import Damaged, Frame
-from agent.queue.recovery import recover
+from agent.queue.recovery import Recovered, recover
 from agent.queue.segment import (
     Header,
     Name,
@@ -155,12 +155,24 @@ def _header(disk: Disk, folder: Path, name: Name, names: list[Name]) -> Header |
         disk.close(handle)
     if first is None:
         return None
-    state = _state_before(disk, folder, [n for n in names if n < name])
-    return Header(first.run, name.mark, name.base, first.total, list(state.origins.values()), state.counts)
+    older, state = _known_before(disk, folder, [n for n in names if n < name])
+    blank = Header(first.run, name.mark, name.base, first.total, [], {})
+    return msgspec.structs.replace(
+        older or blank,
+        run=first.run,
+        mark=name.mark,
+        base=name.base,
+        total=first.total,
+        origins=list(state.origins.values()),
+        counts=state.counts,
+        made_at_ms=0,
+    )
 
 
-def _state_before(disk: Disk, folder: Path, older: list[Name]) -> State:
-    """Positions and counts as the segments say: the newest readable header, and every frame behind it."""
+def _known_before(disk: Disk, folder: Path, older: list[Name]) -> tuple[Header | None, State]:
+    """What these segments know: the newest readable header, and positions and counts as it and every frame behind it
+    say."""
+    newest: Header | None = None
     state = State()
     for name in older:
         try:
@@ -169,8 +181,8 @@ def _state_before(disk: Disk, folder: Path, older: list[Name]) -> State:
             continue
         try:
             try:
-                header, _ = read_header(disk, handle)
-                state = State(0, 0, {(o.input, o.source): o for o in header.origins}, dict(header.counts))
+                newest, _ = read_header(disk, handle)
+                state = State(0, 0, {(o.input, o.source): o for o in newest.origins}, dict(newest.counts))
             except Damaged:
                 pass
             for frame in _readable(disk, handle, name):
@@ -180,17 +192,14 @@ def _state_before(disk: Disk, folder: Path, older: list[Name]) -> State:
             continue
         finally:
             disk.close(handle)
-    return state
+    return newest, state
 
 
 def _renew_cursor(disk: Disk, folder: Path, text: str) -> str:
     recovered = recover(disk, folder)
-    seq, total = recovered.state.seq, recovered.state.total
-    if recovered.segments:
-        oldest = recovered.segments[0]
-        seq = oldest.name.base - 1
-        total = oldest.begin_total if oldest.begin_total is not None else total
-    cursor = Cursor(low=seq, low_total=total, start_total=total)
+    # What a start would begin with: the cursor as something else in the folder has it, or the oldest record.
+    known = recovered.cursors.get(text.removeprefix(PREFIX))
+    cursor = known[0] if known is not None else _oldest(recovered)
     temporary = folder / f"repair-{text}{TEMPORARY}"
     _write_file(disk, temporary, [bytes(SLOT_BYTES), encode_slot(cursor, 1)])
     _keep_copy(disk, folder, text)
@@ -202,7 +211,17 @@ def _renew_cursor(disk: Disk, folder: Path, text: str) -> str:
         disk.rename(temporary, folder / text)
     disk.sync_folder(folder)
     back = counted(cursor.behind(recovered.state.total), "record")
-    return f"{plain(text)}: begins again at the oldest record, {back} back; what it had comes again, under the same ids"
+    return f"{plain(text)}: begins again {back} back; what the output had of them comes again, under the same ids"
+
+
+def _oldest(recovered: Recovered) -> Cursor:
+    """A cursor that stands before the oldest record here."""
+    state = recovered.state
+    if not recovered.segments:
+        return Cursor(low=state.seq, low_total=state.total, start_total=state.total)
+    oldest = recovered.segments[0]
+    total = state.total if oldest.begin_total is None else oldest.begin_total
+    return Cursor(low=oldest.name.base - 1, low_total=total, start_total=total)
 
 
 def _set_aside(disk: Disk, folder: Path, text: str) -> str:

@@ -130,7 +130,7 @@ def test_unreadable_cursor_begins_at_the_oldest_record(tmp_path: Path) -> None:
     fill(tmp_path, done=5)
     (tmp_path / "cursor-out").write_bytes(b"garbage")
     ran = modeltail("queue", "repair", "--queue", tmp_path)
-    assert "begins again at the oldest record, 36 records back" in ran.out
+    assert "begins again 36 records back" in ran.out
     assert (tmp_path / "damaged" / "cursor-out").read_bytes() == b"garbage"
     assert len(delivered(tmp_path)[0]) == 36
 
