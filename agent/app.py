@@ -15,7 +15,7 @@ import uvloop
 
 from agent import memory, notify
 from agent.config.root import AgentConfig
-from agent.delivery.contract import Output
+from agent.delivery.contract import Output, Verifiable
 from agent.delivery.dead_letters import DeadLetters
 from agent.delivery.dead_letters.folder import DEAD_LETTERS
 from agent.delivery.dead_letters.store import keep_in_bounds
@@ -94,6 +94,17 @@ def make_output(config: OutputConfig) -> Output:
             from agent.outputs.stdout.output import StdoutOutput
 
             return StdoutOutput(config)
+
+
+def make_lookup(config: OutputConfig) -> Verifiable | None:
+    """What can ask this output's destination for records by id; None when nothing can."""
+    match config:
+        case ElasticsearchConfig():
+            from agent.outputs.elasticsearch.verify import ElasticsearchLookup
+
+            return ElasticsearchLookup(config)
+        case LocalConfig() | NdjsonConfig() | StdoutConfig():
+            return None
 
 
 def processors_for(config: AgentConfig, component: InputConfig) -> list[Processor]:
