@@ -133,7 +133,7 @@ def dead_letter_ids(folder: Path) -> set[str]:
     the store's own bound bounds the set."""
     ids: set[str] = set()
     for _ in range(ATTEMPTS):  # a file that changed its name meanwhile is found under the other
-        if all([_read_ids(path, ids) for path in sorted(folder.glob("[0-9]*.ndjson*"))]):
+        if all([_read_ids(path, ids) for path in sorted(folder.glob("[0-9]*")) if path.is_file()]):
             break
     return ids
 

@@ -288,7 +288,7 @@ def test_dead_letters_are_not_missing(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     record = [record_id(RUN, 1, i) for i in range(10)]
     (folder / "00000001.ndjson").write_text('{"id":"torn\n' + json.dumps({"id": record[3]}) + '\n{"id"')
-    (folder / "00000002.ndjson.replaying").write_text(json.dumps({"id": record[4], "document": {}}) + "\n")
+    (folder / "00000002.replaying").write_text(json.dumps({"id": record[4], "document": {}}) + "\n")
     assert dead_letter_ids(folder) == {record[3], record[4]}
     verdict, named = _verify(tmp_path, "out", Destination([r for r in record if r not in (record[3], record[4])]))
     assert (verdict.expected, verdict.there, verdict.dead_lettered, named) == (10, 8, 2, [])
