@@ -22,6 +22,7 @@ it.
 
 import re
 import struct
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +47,8 @@ _HEAD: Final = struct.Struct("<8sIII")
 _NAME: Final = re.compile(r"receipts-(\d{8,18})", re.ASCII)
 _MAX_PAYLOAD: Final = 64 * 1024**2
 _READ_BYTES: Final = 16 * 1024
+_REMEMBERED: Final = 1024
+"""Segments that failed to be deleted, at most, that are not receipted again at the next attempt."""
 _SEARCH_BYTES: Final = 256 * 1024
 
 _log = Log("queue")
@@ -261,11 +264,14 @@ class Receipts:
         self.unwritten = 0
         self._disk = disk
         self._folder = folder
+        self._kept: deque[Name] = deque(maxlen=_REMEMBERED)
 
     def keep(self, segment: OldSegment, outputs: Mapping[str, int]) -> list[bytes]:
         """Write the receipts of a segment that is to be deleted. Returns what the disk did not take: it may once the
-        segment is gone."""
-        blocks: list[bytes] = []
+        segment is gone. Writes nothing for a segment it has written receipts for already: its deletion failed."""
+        if segment.name in self._kept:
+            return []
+        self._kept.append(segment.name)
         try:
             blocks = [encode_block(receipt) for receipt in receipts_of(self._disk, self._folder, segment, outputs)]
         except OSError as error:

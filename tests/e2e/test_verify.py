@@ -43,8 +43,8 @@ def _wait_until_delivered(agent: AgentProcess, records: int) -> None:
 
 
 def test_deleted_documents_are_named(elasticsearch: ElasticsearchServer, tmp_path: Path) -> None:
-    """20,000 records over a rollover, most of their segments long deleted, the agent running: all there; then three
-    documents are deleted, and exactly these are named."""
+    """20,000 records over a rollover and three kills, most of their segments long deleted, the agent running: all
+    there; then three documents are deleted, and exactly these are named."""
     log = tmp_path / "model.log"
     config = {
         "inputs": [{"type": "file", "paths": [str(log)], "dataset": DATASET}],
@@ -61,6 +61,9 @@ def test_deleted_documents_are_named(elasticsearch: ElasticsearchServer, tmp_pat
             agent.wait_until_queued_is_zero((turn + 1) * RECORDS // 4)
             if turn == 1:
                 elasticsearch.request("POST", f"/{STREAM}/_rollover")
+            else:
+                agent.kill()
+                agent.start()
         _wait_until_delivered(agent, RECORDS)
         assert list((tmp_path / "queue").glob("receipts-*"))
 

@@ -46,11 +46,12 @@ GOLDEN = bytes.fromhex("7265636569707431bb0055a615000000130000009bbc3ca528bfa020
 
 
 class FullDisk(RealDisk):
-    """Takes no receipts while ``full``: what a disk does that has no room left but lets files go."""
+    """Takes no receipts while ``full``, until a file is deleted, or while ``deaf``; deletes none while ``clinging``."""
 
     def __init__(self) -> None:
         self.full = False
         self.deaf = False
+        self.clinging = False
 
     def write(self, handle: int, buffers: Sequence[bytes], offset: int) -> int:
         if (self.full or self.deaf) and buffers[0].startswith(module.MARK):
@@ -59,6 +60,8 @@ class FullDisk(RealDisk):
         return super().write(handle, buffers, offset)
 
     def unlink(self, path: Path) -> None:
+        if self.clinging:
+            raise OSError(errno.EPERM, "not permitted")
         super().unlink(path)
         self.full = False
 
@@ -170,6 +173,24 @@ def test_a_disk_that_takes_no_receipt_stops_nothing(tmp_path: Path) -> None:
     unwritten, gone = _run(tmp_path, body, disk)
     assert unwritten == gone > 0
     assert _receipts(tmp_path)[0].begin_total == gone
+
+
+def test_segment_that_cannot_be_deleted_is_receipted_once(tmp_path: Path) -> None:
+    """However often that is tried: the receipts of others are not pushed out."""
+    disk = FullDisk()
+
+    async def body(queue: Queue) -> None:
+        disk.clinging = True
+        await _deliver(queue, range(1, 801))
+        for _ in range(5):
+            await queue._housekeeping.tidy()
+        disk.clinging = False
+        await _until_trimmed(queue, 2)
+
+    _run(tmp_path, body, disk)
+    segments = [receipt.segment for receipt in _receipts(tmp_path)]
+    assert segments
+    assert len(segments) == len(set(segments))
 
 
 def test_dropped_frames_are_noted_for_the_output_that_lost_them(tmp_path: Path) -> None:
