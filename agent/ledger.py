@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.delivery.dead_letters.folder import DeadLetterCounts, dead_letter_counts
+from agent.delivery.dead_letters.folder import DEAD_LETTERS, DeadLetterCounts, dead_letter_counts
 from agent.queue.cursor import Cursor
 from agent.queue.disk import RealDisk
 from agent.queue.recovery import Recovered, recover
@@ -28,7 +28,6 @@ from agent.queue.state import UNKNOWN
 from agent.record import Counts
 
 DEAD_LETTERED = "dead_lettered"
-DEAD_LETTERS = "dead-letters"
 
 
 class InputLine(msgspec.Struct):

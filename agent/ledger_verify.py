@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from agent.delivery.contract import Verifiable
+from agent.delivery.dead_letters.folder import DEAD_LETTERS
 from agent.errors import Retryable
 from agent.ledger_expected import Chunk, Expected, Span, Unasked
 
@@ -76,7 +77,7 @@ class Verification:
     ) -> None:
         self._expected = Expected(folder, output, asked)
         # Read before anything is asked: what is replayed meanwhile is there in one place or the other.
-        self._dead = dead_letter_ids(folder / "dead-letters" / output)
+        self._dead = dead_letter_ids(folder / DEAD_LETTERS / output)
         self._name = name
         self._tell = tell
         self._sleep = sleep
