@@ -15,7 +15,7 @@ import uvloop
 
 from agent import memory, notify
 from agent.config.root import AgentConfig
-from agent.delivery.contract import Output
+from agent.delivery.contract import Output, Verifiable
 from agent.delivery.dead_letters import DeadLetters
 from agent.delivery.dead_letters.folder import DEAD_LETTERS
 from agent.delivery.dead_letters.store import keep_in_bounds
@@ -40,7 +40,7 @@ from agent.queue.cursor import decode_cursor
 from agent.queue.queue import Queue, open_queue
 from agent.record import RunId
 from agent.status.server import serve_status
-from agent.status.view import View
+from agent.status.view import CountsStored, ShowsProgress, View
 
 _log = Log("agent")
 
@@ -101,6 +101,17 @@ def recognises_ids(config: OutputConfig) -> bool:
     return isinstance(config, ElasticsearchConfig | LocalConfig)
 
 
+def make_lookup(config: OutputConfig) -> Verifiable | None:
+    """What can ask this output's destination for records by id; None when nothing can."""
+    match config:
+        case ElasticsearchConfig():
+            from agent.outputs.elasticsearch.verify import ElasticsearchLookup
+
+            return ElasticsearchLookup(config)
+        case LocalConfig() | NdjsonConfig() | StdoutConfig():
+            return None
+
+
 def processors_for(config: AgentConfig, component: InputConfig) -> list[Processor]:
     """What happens to the batches of this input on their way to the queue."""
     normaliser = Normaliser(
@@ -159,8 +170,11 @@ async def _serve(config: AgentConfig, shutdown: Shutdown) -> None:
         contextlib.AsyncExitStack() as stack,
     ):
         loops = {}
+        stores: dict[str, CountsStored] = {}
         for component in config.outputs:
             output = await outputs.enter_async_context(make_output(component))
+            if isinstance(output, CountsStored):
+                stores[component.id] = output
             loops[component.id] = await _deliver_to(output, component, queue, config)
         for name in set(queue.cursors) - set(loops):
             _log.warning(
@@ -168,9 +182,11 @@ async def _serve(config: AgentConfig, shutdown: Shutdown) -> None:
                 output=name,
             )
         view = View(queue, loops, run_id)
+        view.stores = stores
         if config.status.enabled:
             await stack.enter_async_context(serve_status(config.status, view))
         inputs = [(i, make_input(i, queue.positions(i.id))) for i in config.inputs]
+        view.inputs = {i.id: component for i, component in inputs if isinstance(component, ShowsProgress)}
         pipeline = Pipeline(queue, run_id)
         stop = Stop()
         async with asyncio.TaskGroup() as tasks:

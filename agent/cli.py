@@ -30,7 +30,7 @@ INTERRUPTED: Final = 130
 EXIT_STATUSES: Final = {
     DONE: "done, or stopped when asked to",
     UNUSABLE: "the configuration, the queue or an output cannot be used",
-    ANSWER_IS_NO: "the answer is no: nothing was found, the ledger does not balance",
+    ANSWER_IS_NO: "the answer is no: nothing was found, the ledger does not balance, a record is missing",
     WRONG_USE: "the command line is not understood",
     INTERRUPTED: "interrupted",
 }
@@ -164,8 +164,19 @@ def setup(path: Path) -> int:
 @cli.command()
 @_config_option
 @queue_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def ledger(path: Path, folder: Path | None, as_json: bool) -> int:
+@click.option("--json", "as_json", is_flag=True, help="As JSON; with --verify one object a line.")
+@click.option(
+    "--verify",
+    is_flag=False,
+    flag_value="",
+    metavar="[OUTPUT]",
+    help="Ask the output (or every one that can be asked) for each record it ought to have, and name what is missing.",
+)
+@click.option("--from", "since", metavar="TIME", help="With --verify: how long ago (7d), or when.  [default: 24h]")
+@click.option("--to", "until", metavar="TIME", help="With --verify: likewise.  [default: now]")
+def ledger(
+    path: Path, folder: Path | None, as_json: bool, verify: str | None, since: str | None, until: str | None
+) -> int:
     """Show what became of every record, and whether the sum balances.
 
     Reads the queue's folder, whether the agent is running or not, and changes nothing.
@@ -175,10 +186,16 @@ def ledger(path: Path, folder: Path | None, as_json: bool) -> int:
     from agent.ledger import read_ledger
     from agent.ledger_text import ledger_text
 
+    if verify is None and (since or until):
+        raise click.UsageError("--from and --to go with --verify")
     queue = folder or _load(path).queue.path
     if not queue.is_dir():
         click.echo(f"modeltail: there is no queue in {queue}; has the agent run with this configuration?", err=True)
         return UNUSABLE
+    if verify is not None:
+        from agent.ledger_command import verify_outputs
+
+        return verify_outputs(_load(path), queue, verify, since or "24h", until or "now", as_json=as_json)
     found = read_ledger(queue)
     click.echo(msgspec.json.encode(found).decode() if as_json else ledger_text(found))
     return DONE if found.balances else ANSWER_IS_NO

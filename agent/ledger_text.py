@@ -1,23 +1,37 @@
-"""The ledger as a table for people: one sum per output, each ending in what it must end in."""
+"""The ledger as a table for people: sums that can be followed line by line, each ending in what it must end in."""
 
 from agent.ledger import Ledger, OutputLine
+from agent.queue.state import UNKNOWN
 
-WIDTH = 36
+WIDTH = 44
+NOTES = {"damaged_bytes": "bytes damaged, and set aside"}
+"""Notes that do not count records of the sum."""
 
 
 def ledger_text(ledger: Ledger) -> str:
-    """The whole ledger; the last line says whether it balances."""
+    """The whole ledger; the last lines say whether it balances, and if not, where."""
     lines = ["INPUTS"]
     for name, line in ledger.inputs.items():
+        if name == UNKNOWN:
+            lines.append(_row("input unknown (its counts were damaged)", line.accepted))
+            continue
         lines.append(_row(f"{name}: accepted", line.accepted))
         lines += [_row(f"  dropped: {reason}", -n) for reason, n in sorted(line.dropped.items())]
         lines += [_row(f"  (marked: {mark})", n) for mark, n in sorted(line.noted.items())]
+    kept = sum(line.queued_for_delivery for line in ledger.inputs.values())
+    agrees = "=" if kept == ledger.appended else "≠"
+    lines += [_row(f"accepted, less dropped ({agrees} put into the queue)", kept)]
     lines += [_row("put into the queue", ledger.appended), ""]
     for name, out in ledger.outputs.items():
         lines += _output(name, out, ledger.appended)
     if not ledger.outputs:
         lines += ["No output has read from this queue yet.", ""]
-    lines.append("The ledger balances." if ledger.balances else "THE LEDGER DOES NOT BALANCE. Please report this.")
+    if ledger.damage:
+        lines += ["DAMAGE", *(f"  {sentence}" for sentence in ledger.damage), ""]
+    if ledger.balances:
+        lines.append("The ledger balances.")
+    else:
+        lines += ["THE LEDGER DOES NOT BALANCE. Please report this.", *(f"  {why}" for why in ledger.problems)]
     return "\n".join(lines)
 
 
@@ -27,10 +41,16 @@ def _output(name: str, out: OutputLine, appended: int) -> list[str]:
         lines.append(_row("before it joined", out.before))
     lines += [_row(fate.replace("_", "-").replace(".", ": "), n) for fate, n in sorted(out.fates.items())]
     lines.append(_row("queued", out.queued))
-    total = out.before + sum(out.fates.values()) + out.queued
-    agrees = "=" if total == appended else "≠"
-    lines.append(_row(f"sum ({agrees} put into the queue)", total))
-    lines += [_row(f"  (of these {what.replace('_', ' ')})", n) for what, n in sorted(out.noted.items())]
+    agrees = "=" if out.sum == appended else "≠"
+    lines.append(_row(f"sum ({agrees} put into the queue)", out.sum))
+    for what, n in sorted(out.noted.items()):
+        lines.append(_row(f"  ({NOTES.get(what, 'of these ' + what.replace('_', ' '))})", n))
+    letters = out.dead_letters
+    for what, n in (
+        ("kept", letters.kept), ("replayed", letters.replayed), ("purged", letters.purged), ("expired", letters.expired)
+    ):  # fmt: skip
+        if n or (what == "kept" and out.fates.get("dead_lettered")):
+            lines.append(_row(f"  (dead letters: {what})", n))
     return [*lines, ""]
 
 

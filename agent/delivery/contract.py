@@ -141,3 +141,26 @@ class Transactional(Protocol):
     async def make_durable(self) -> None:
         """Make everything stored so far survive a power cut. Called before the queue forgets it."""
         ...
+
+
+class Verifiable(Protocol):
+    """A destination that can be asked for records by id, for ``modeltail ledger --verify``. It writes nothing there.
+
+    Like an output it is an async context manager, and what it cannot do is a ``SendError``: then nothing is known.
+    """
+
+    async def missing(self, stream: str, ids: Sequence[str]) -> list[str]:
+        """Which of these records of one data stream are not there now, in the order they were given in. At most a few
+        thousand at a time."""
+        ...
+
+    async def kept_since_ms(self, stream: str) -> int | None:
+        """Older records may have been removed there by its own retention, in milliseconds since 1970; None when there
+        is no telling."""
+        ...
+
+    async def __aenter__(self) -> "Verifiable": ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...

@@ -6,6 +6,7 @@ It runs beside the queue's writing and syncing, on the event loop; what blocks g
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from agent.errors import Retryable
 from agent.log import Log
 from agent.queue.cursor import Cursor
 from agent.queue.cursor_file import CursorFiles
+from agent.queue.receipts import Dropped, OldSegment, Receipts, unfinished
 from agent.queue.subscription import Subscription
 from agent.queue.wal import Segment, WriteAheadLog
 
@@ -33,6 +35,7 @@ class Housekeeping:
         self,
         wal: WriteAheadLog,
         cursor_files: CursorFiles,
+        receipts: Receipts,
         subscriptions: Mapping[str, Subscription],
         on_writer: OnThread,
         on_reader: OnThread,
@@ -42,6 +45,7 @@ class Housekeeping:
         self.room.set()
         self._wal = wal
         self._cursor_files = cursor_files
+        self._receipts = receipts
         self._subscriptions = subscriptions
         self._on_writer = on_writer
         self._on_reader = on_reader
@@ -108,11 +112,13 @@ class Housekeeping:
 
     async def give_up(self, oldest: Segment) -> None:
         """Delete a segment whether finished or not, counted for every output that was not through with it."""
+        ranges = [Dropped(output, unfinished(cursor, oldest.last)) for output, cursor in self.cursors.items()]
         for output, cursor in self.cursors.items():
             dropped = cursor.drop_through(oldest.last, oldest.end_total, "dropped.queue_full")
             if dropped:
                 _log.error("The queue is full: the oldest records are dropped", output=output, records=dropped)
             self._cursor_files.touch(output)
+        await self._on_reader(self._receipts.dropped, ranges)
         await self._delete([oldest])
 
     async def _trim(self) -> None:
@@ -129,9 +135,23 @@ class Housekeeping:
 
     async def _delete(self, segments: list[Segment]) -> None:
         await self._write_cursors(durable=True)
+        outputs = {output: cursor.start_total for output, cursor in self.cursors.items()}
         for segment in segments:
+            old = self._old(segment)
+            unwritten = await self._on_reader(self._receipts.keep, old, outputs)
             await self._on_writer(self._wal.delete, segment)
+            if unwritten:  # a full disk takes them now
+                await self._on_reader(self._receipts.keep_after_all, old, unwritten)
         self.room.set()
+
+    def _old(self, segment: Segment) -> OldSegment:
+        """The segment as its receipt needs it: it ended when the next one was begun."""
+        behind = next((other for other in self._wal.segments if other.name.base > segment.last), None)
+        ended_at_ms = behind.made_at_ms if behind is not None else time.time_ns() // 1_000_000
+        return OldSegment(
+            segment.name, segment.size, segment.last, segment.begin_total, segment.end_total, segment.made_at_ms,
+            ended_at_ms,
+        )  # fmt: skip
 
     async def _write_cursors(self, *, durable: bool) -> None:
         await self._on_reader(partial(self._cursor_files.write, self._cursor_files.take(), durable=durable))

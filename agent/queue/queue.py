@@ -36,9 +36,10 @@ from agent.queue.disk import Disk, RealDisk
 from agent.queue.frame import Stored
 from agent.queue.group import Entry
 from agent.queue.housekeeping import Housekeeping
+from agent.queue.receipts import Receipts
 from agent.queue.recovery import Recovered, recover
 from agent.queue.subscription import Subscription
-from agent.queue.wal import WriteAheadLog
+from agent.queue.wal import Segment, WriteAheadLog
 from agent.record import Counts
 
 GROUP_BYTES = 8 * 1024**2
@@ -77,9 +78,11 @@ class Queue:
             show_unsynced=config.sync == "never",
         )  # fmt: skip
         self._cursor_files = CursorFiles(disk, config.path, recovered.cursors)
+        self.receipts = Receipts(disk, config.path)
         self._housekeeping = Housekeeping(
             self._wal,
             self._cursor_files,
+            self.receipts,
             self.subscriptions,
             self._on_writer,
             self.on_reader,
@@ -115,6 +118,11 @@ class Queue:
     def counts(self) -> dict[str, Counts]:
         """The cumulative counts of each input."""
         return self._wal.state.counts
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The segments, oldest first."""
+        return self._wal.segments
 
     @property
     def used_bytes(self) -> int:

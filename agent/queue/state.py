@@ -1,10 +1,15 @@
 """What a queue adds up to at one moment: the last frame, the total, how far inputs are read, what they counted."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 
 from agent.record import Counts, Origin
+
+UNKNOWN: Final = "?"
+"""The input of records that were certainly appended, but whose input's counts were damaged. No input's id: ids begin
+with a letter or a digit."""
 
 
 class State(msgspec.Struct):

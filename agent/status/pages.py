@@ -1,7 +1,7 @@
 """The pages of the status endpoint."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import web
@@ -14,14 +14,14 @@ from agent.status.view import View
 def pages_of(view: View) -> web.Server:
     """An HTTP server that answers ``GET`` for each page, and nothing else."""
 
-    def index() -> web.Response:
+    async def index() -> web.Response:
         return _json({"modeltail": __version__, "pages": sorted(pages)})
 
-    def healthz() -> web.Response:
+    async def healthz() -> web.Response:
         problems = view.health().problems
         return _json({"healthy": not problems, "problems": problems}, 503 if problems else 200)
 
-    def readyz() -> web.Response:
+    async def readyz() -> web.Response:
         ready = view.ready and not view.stopping
         outputs = {
             name: {"trouble": loop.state.trouble, "paused": loop.state.paused, "queued": loop.subscription.queued}
@@ -30,13 +30,14 @@ def pages_of(view: View) -> web.Server:
         body = {"ready": ready, "stopping": view.stopping, "queue_trouble": view.queue.trouble, "outputs": outputs}
         return _json(body, 200 if ready else 503)
 
-    def metrics() -> web.Response:
-        return web.Response(body=exposition(view), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    async def metrics() -> web.Response:
+        body = exposition(view, await view.ledger())
+        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
-    def ledger() -> web.Response:
-        return web.Response(body=msgspec.json.encode(view.ledger()), content_type="application/json")
+    async def ledger() -> web.Response:
+        return web.Response(body=msgspec.json.encode(await view.ledger()), content_type="application/json")
 
-    pages: dict[str, Callable[[], web.Response]] = {
+    pages: dict[str, Callable[[], Awaitable[web.Response]]] = {
         "/": index, "/healthz": healthz, "/readyz": readyz, "/metrics": metrics, "/ledger": ledger,
     }  # fmt: skip
 
@@ -46,7 +47,7 @@ def pages_of(view: View) -> web.Server:
             return _json({"error": "no such page", "pages": sorted(pages)}, 404)
         if request.method not in ("GET", "HEAD"):
             return _json({"error": "these pages can only be read"}, 405)
-        return page()
+        return await page()
 
     return web.Server(answer, access_log=None, keepalive_timeout=15)
 

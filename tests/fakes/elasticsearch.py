@@ -46,7 +46,7 @@ class FakeElasticsearch:
     """A server on a port of its own while the ``async with`` block lasts.
 
     ``authorization`` is the header value every request must carry. ``max_body`` is the largest body, inflated, that is
-    not answered 413. ``prefix`` is a path everything lies under.
+    not answered 413. ``prefix`` is a path everything lies under. ``unrefreshed`` are ids that no search shows yet.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class FakeElasticsearch:
         self.streams: dict[str, dict[str, tuple[int, dict[str, bytes]]]] = {}
         self.templates: dict[str, Json] = {}
         self.unrefusing = False
+        self.unrefreshed: set[str] = set()
         self._authorization = authorization
         self._max_body = max_body
         self._prefix = prefix
@@ -85,6 +86,7 @@ class FakeElasticsearch:
         app.router.add_post(at + "/_index_template/_simulate_index/{name}", self._simulate)
         app.router.add_get(at + "/{stream}/_settings/index.creation_date", self._creation_dates)
         app.router.add_post(at + "/{index}/_mget", self._mget)
+        app.router.add_post(at + "/{stream}/_search", self._search)
         if self._privileges is not None:
             app.router.add_post(at + "/_security/user/_has_privileges", self._has_privileges)
         self._runner = web.AppRunner(
@@ -204,6 +206,22 @@ class FakeElasticsearch:
         asked = json.loads(await request.read())["ids"]
         found = [{"_id": record, "found": record in documents} for record in asked]
         return _json(200, {"docs": found}, request.query.get("filter_path"))
+
+    async def _search(self, request: web.Request) -> web.StreamResponse:
+        """By ids, and nothing else."""
+        stream = request.match_info["stream"]
+        if stream not in self.streams:
+            return _json(404, _error("index_not_found_exception", f"no such index [{stream}]"))
+        asked = json.loads(await request.read())
+        wanted = set(asked["query"]["ids"]["values"]) - self.unrefreshed
+        hits = [
+            {"_index": index, "_id": record}
+            for index, (_, documents) in self.streams[stream].items()
+            for record in documents
+            if record in wanted
+        ]
+        answer = {"took": 1, "timed_out": False, "hits": {"hits": hits[: asked["size"]]}}
+        return _json(200, answer, request.query.get("filter_path"))
 
     async def _has_privileges(self, request: web.Request) -> web.StreamResponse:
         asked = json.loads(await request.read())
