@@ -57,3 +57,9 @@ class Input(Protocol):
     async def run(self, emit: Emit, stop: Stop) -> None:
         """Read until told to stop."""
         ...
+
+    async def is_idle(self, quiet_secs: float) -> bool:
+        """Whether nothing more is to be expected, as far as anybody can tell: something was found, all of it is read
+        and emitted, nobody is seen who could still write, and nothing has come for ``quiet_secs``. Asked now and then
+        while ``run`` runs. An input whose source has an end of its own never says so: it returns from ``run``."""
+        ...

@@ -60,6 +60,10 @@ class StdinInput:
                         await stop.wait(self._config.linger)
             waker.cancel()
 
+    async def is_idle(self, quiet_secs: float) -> bool:
+        """Never: the stream ends when its writers have."""
+        return False
+
     async def _read(self, ready: "_Readiness", woken: asyncio.Event, stop: Stop) -> bytes:
         """The next bytes; none at the end of the stream, or when asked to stop and nothing is there."""
         while not ready.now():
