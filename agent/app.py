@@ -252,8 +252,8 @@ async def _until_idle(
 
 
 async def _until_delivered(loops: Mapping[str, DeliveryLoop]) -> None:
-    while any(loop.subscription.queued for loop in loops.values()):
-        await asyncio.sleep(IDLE_POLL_SECS)  # noqa: ASYNC110 - cursors move without telling anybody
+    while any(loop.subscription.queued for loop in loops.values()):  # noqa: ASYNC110 - cursors move without telling
+        await asyncio.sleep(IDLE_POLL_SECS)
 
 
 async def _all_idle(inputs: Sequence[Input], reading: Sequence[asyncio.Task[None]], quiet_secs: float) -> bool:
