@@ -84,6 +84,23 @@ def test_agent_stays_while_a_rotated_file_is_held_open(tmp_path: Path) -> None:
     assert sorted(_numbers(tmp_path)) == [0, 1, 2]
 
 
+def test_agent_stays_while_a_file_cannot_be_read(tmp_path: Path) -> None:
+    """Nobody knows what is in it; once it can be read it is delivered, and the agent ends."""
+    (tmp_path / "model.log").write_bytes(b'{"n": 0}\n')
+    secret = tmp_path / "second.log"
+    secret.write_bytes(b'{"n": 1}\n')
+    secret.chmod(0)
+    inputs = [{"type": "file", "paths": [str(tmp_path / "*.log")], "linger": 0, "scan_interval": "100ms"}]
+    outputs = [{"type": "ndjson", "path": str(tmp_path / "out.ndjson")}]
+    with AgentProcess(tmp_path, {"inputs": inputs, "outputs": outputs}) as agent:
+        agent.start(f"--exit-when-idle={QUIET}", ordinary_rights=True)
+        agent.wait_until_queued_is_zero(1)
+        _stays(agent, 6 * QUIET_SECS)
+        secret.chmod(0o600)
+        assert agent.process.wait(60) == 0
+    assert sorted(_numbers(tmp_path)) == [0, 1]
+
+
 def test_agent_waits_for_a_dead_output_and_a_signal_ends_it(tmp_path: Path) -> None:
     """Not delivered is not done; who does not want to wait says so, and the rest stays in the queue."""
     (tmp_path / "model.log").write_bytes(b'{"n": 0}\n' * 100)
