@@ -93,7 +93,7 @@ class Ending:
 
     async def inputs(self, reading: Collection[asyncio.Task[None]]) -> None:
         """Give the inputs their time; who still reads then is cancelled, and named."""
-        sentence = "An input was still reading when its time was over; it goes on there at the next start"
+        sentence = "An input was still reading when its time was over; files are read on from there at the next start"
         await self._finish("inputs", reading, self._budgets.inputs, sentence)
 
     async def outputs(self, delivering: Collection[asyncio.Task[None]]) -> None:

@@ -1,6 +1,7 @@
 """Killing the agent again and again: at which moments, and what came of it."""
 
 import random
+import textwrap
 import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
@@ -128,11 +129,14 @@ class Soak(msgspec.Struct):
         """As Markdown."""
         kills = sum(self.kills.values())
         kinds = ", ".join(f"{number} at {kind}" for kind, number in self.kills.items())
+        said = (
+            f"`make soak` on {time.strftime('%Y-%m-%d', time.gmtime())}, seed {self.seed}: {kills} times SIGKILL "
+            f"({kinds}), {kills / self.secs:.2f} starts a second, one agent with both outputs."
+        )
         cells = [(f.output, kills, f"{f.written:,}", f"{f.delivered:,}", f.doubles, f.missing) for f in self.found]
         return "\n".join(
             [
-                f"`make soak` on {time.strftime('%Y-%m-%d', time.gmtime())}, seed {self.seed}: {kills} times SIGKILL "
-                f"({kinds}), {kills / self.secs:.2f} starts a second, one agent with both outputs.",
+                textwrap.fill(said, 118),
                 "",
                 "| output | kills | records written | delivered | doubles | missing |",
                 "| --- | ---: | ---: | ---: | ---: | ---: |",

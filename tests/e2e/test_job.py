@@ -18,7 +18,8 @@ QUIET_SECS = 0.3
 
 def _agent(folder: Path, **output: Any) -> AgentProcess:
     out = output or {"type": "ndjson", "path": str(folder / "out.ndjson")}
-    inputs = [{"type": "file", "paths": [str(folder / "model.log")], "linger": 0, "partial_after": "100ms"}]
+    quick = {"linger": 0, "partial_after": "100ms", "scan_interval": "100ms"}
+    inputs = [{"type": "file", "paths": [str(folder / "model.log")], **quick}]
     return AgentProcess(folder, {"inputs": inputs, "outputs": [{"id": "out", **out}]})
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,17 @@ def test_budgets_add_up_to_the_grace_period(grace: float) -> None:
     parts = (budgets.inputs, budgets.outputs, budgets.closing, budgets.leaving)
     assert sum(parts) == pytest.approx(grace)
     assert min(parts) > 0
+
+
+def test_operations_page_names_the_budgets() -> None:
+    """Its table of a stop is that of the code."""
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    long, short = Budgets.of(100), Budgets.of(10)
+    assert f"| {long.inputs:.0f} % of `grace` |" in page
+    assert f"| {long.closing + long.leaving:.0f} s before the end" in page
+    assert f"({10 * (short.closing + short.leaving):.0f} % of a `grace` below 10 s)" in page
+    assert long.leaving == 0.5
+    assert "| half a second before the end |" in page
 
 
 async def _for_ever() -> None:
