@@ -242,7 +242,7 @@ async def _until_idle(
     """The end of a job: wait until no input expects anything more and all is delivered, end the inputs, and wait for
     what their last look brought. A dead output keeps it waiting, for as long as it is dead."""
     await _until_delivered(loops)
-    while not await _all_idle(inputs, reading, quiet_secs):
+    while not await _are_idle(inputs, reading, quiet_secs):
         await stop.wait(IDLE_POLL_SECS)
         await _until_delivered(loops)
     _log.info("Nothing more is to be expected of the inputs; ending")
@@ -256,11 +256,11 @@ async def _until_delivered(loops: Mapping[str, DeliveryLoop]) -> None:
         await asyncio.sleep(IDLE_POLL_SECS)
 
 
-async def _all_idle(inputs: Sequence[Input], reading: Sequence[asyncio.Task[None]], quiet_secs: float) -> bool:
-    for component, task in zip(inputs, reading, strict=True):
-        if not (task.done() or await component.is_idle(quiet_secs)):
-            return False
-    return True
+async def _are_idle(inputs: Sequence[Input], reading: Sequence[asyncio.Task[None]], quiet_secs: float) -> bool:
+    """Whether none is busy, and one at least has begun: another may have been given nothing to read in this job."""
+    pairs = zip(inputs, reading, strict=True)
+    found = ["idle" if task.done() else await component.activity(quiet_secs) for component, task in pairs]
+    return "busy" not in found and "idle" in found
 
 
 async def _watch(view: View) -> None:

@@ -128,10 +128,10 @@ def test_expects_something_until_something_came(source: Source) -> None:
     async def scenario() -> None:
         queue, stop = Queue(), Stop()
         asked = source.input({})
-        assert not await asked.is_idle(0)
+        assert await asked.activity(0) != "idle"
         task = asyncio.create_task(asked.run(queue.emit, stop))
         for _ in range(50):
-            assert not await asked.is_idle(0)
+            assert await asked.activity(0) != "idle"
             await asyncio.sleep(0.001)
         stop.ask()
         await task

@@ -85,6 +85,20 @@ def test_agent_stays_while_a_rotated_file_is_held_open(tmp_path: Path) -> None:
     assert sorted(_numbers(tmp_path)) == [0, 1, 2]
 
 
+def test_input_that_is_given_nothing_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """A job without errors has no error log; one input with something to read is enough."""
+    (tmp_path / "model.log").write_bytes(b'{"n": 0}\n')
+    inputs = [
+        {"type": "file", "paths": [str(tmp_path / "model.log")], "scan_interval": "100ms"},
+        {"type": "file", "paths": [str(tmp_path / "errors" / "*.log")], "scan_interval": "100ms"},
+    ]
+    outputs = [{"type": "ndjson", "path": str(tmp_path / "out.ndjson")}]
+    with AgentProcess(tmp_path, {"inputs": inputs, "outputs": outputs}) as agent:
+        agent.start(f"--exit-when-idle={QUIET}")
+        assert agent.process.wait(60) == 0
+    assert _numbers(tmp_path) == [0]
+
+
 def test_agent_stays_while_a_file_cannot_be_read(tmp_path: Path) -> None:
     """Nobody knows what is in it; once it can be read it is delivered, and the agent ends."""
     (tmp_path / "model.log").write_bytes(b'{"n": 0}\n')

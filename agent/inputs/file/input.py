@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from agent.inputs.contract import Emit, Stop
+from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.file.catalogue import Catalogue, examine
 from agent.inputs.file.chain import Chain
 from agent.inputs.file.config import FileConfig
@@ -60,10 +60,10 @@ class FileInput:
         """How this input stands, as last seen."""
         return self._run.progress() if self._run is not None else Progress()
 
-    async def is_idle(self, quiet_secs: float) -> bool:
-        """Whether there are files, all are read to their end and have not changed for ``quiet_secs``, and no process
+    async def activity(self, quiet_secs: float) -> Activity:
+        """Idle when there were files, all are read to their end and have not changed for ``quiet_secs``, and no process
         that can be seen has one open for writing."""
-        return self._run is not None and await self._run.is_idle(quiet_secs)
+        return await self._run.activity(quiet_secs) if self._run is not None else "busy"
 
     async def run(self, emit: Emit, stop: Stop) -> None:
         """Follow the files until asked to stop, then read until they are quiet. Cancelling leaves at once; what was
@@ -121,6 +121,7 @@ class _Run:
         self._warned: set[str] = set()
         self._scan_began = float("-inf")
         self._scan_saw_all = False
+        self._changed_at: float | None = None
         self._by_name: dict[str, Chain] = {}
 
     def progress(self) -> Progress:
@@ -128,21 +129,22 @@ class _Run:
         behind = sum(1 for g in generations if not g.live and g.unread)
         return Progress(len(generations), sum(g.unread for g in generations), behind, self._reader.truncations)
 
-    async def is_idle(self, quiet_secs: float) -> bool:
+    async def activity(self, quiet_secs: float) -> Activity:
         """See ``FileInput``. What is not known yet is looked at, and told when asked again."""
         chains = list(self._catalogue.chains.values())
+        if self._reading or not self._scan_saw_all or any(chain.has_work() for chain in chains):
+            return "busy"
+        if self._changed_at is None:
+            return "unseen"
         files = [generation for chain in chains for generation in chain.all()]
-        if not files or self._reading or any(chain.has_work() for chain in chains):
-            return False
-        quiet_at = max(generation.changed_at for generation in files) + quiet_secs
+        quiet_at = max([self._changed_at, *(generation.changed_at for generation in files)]) + quiet_secs
         if self._names_changed or self._scan_began < quiet_at:
             if self._monotonic() >= quiet_at:
                 self._look_soon()  # what has not been looked at since may have changed all the same
-            return False
-        if not self._scan_saw_all:
-            return False
+            return "busy"
         loop = asyncio.get_running_loop()
-        return not await loop.run_in_executor(self._looks, has_writer, {generation.inode for generation in files})
+        written = await loop.run_in_executor(self._looks, has_writer, {generation.inode for generation in files})
+        return "busy" if written else "idle"
 
     def let_go(self) -> None:
         """Close every file."""
@@ -231,6 +233,7 @@ class _Run:
         for chain in self._catalogue.chains.values():
             for generation in chain.all():
                 self._by_name[generation.name] = chain
+                self._changed_at = max(generation.changed_at, self._changed_at or generation.changed_at)
                 self._reader.open_files += generation.open is not None
             if chain.has_work():
                 self._start(chain)

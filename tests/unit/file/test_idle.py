@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.inputs.contract import Stop
+from agent.inputs.contract import Activity, Stop
 from agent.inputs.file.input import FileInput
 from agent.inputs.file.writers import has_writer
 from tests.unit.file.following import PATIENCE_SECS, Kept, config
@@ -27,21 +27,24 @@ def _inode(path: Path) -> tuple[int, int]:
 
 async def _becomes_idle(followed: FileInput) -> None:
     async with asyncio.timeout(PATIENCE_SECS):
-        while not await followed.is_idle(QUIET_SECS):
+        while await followed.activity(QUIET_SECS) != "idle":
             await asyncio.sleep(0.01)
 
 
-async def _stays_busy(followed: FileInput) -> None:
+async def _is_never_idle(followed: FileInput) -> set[Activity]:
+    found = set()
     for _ in range(LOOKS):
-        assert not await followed.is_idle(QUIET_SECS)
+        found.add(await followed.activity(QUIET_SECS))
         await asyncio.sleep(0.01)
+    assert "idle" not in found
+    return found
 
 
 def _followed(scenario: Callable[[FileInput, Kept], Awaitable[None]], folder: Path, **settings: Any) -> None:
     async def run() -> None:
         kept, stop = Kept(), Stop()
         followed = FileInput(config(folder, **settings), {})
-        assert not await followed.is_idle(QUIET_SECS)
+        assert await followed.activity(QUIET_SECS) == "busy"
         task = asyncio.create_task(followed.run(kept.emit, stop))
         try:
             await scenario(followed, kept)
@@ -77,11 +80,24 @@ def test_change_that_nothing_told_of_is_seen_before_idle_is_said(tmp_path: Path)
     _followed(scenario, tmp_path, scan_interval=3600)
 
 
+def test_file_that_was_deleted_when_it_was_read_is_idle(tmp_path: Path) -> None:
+    """A model may tidy up behind itself."""
+    log = tmp_path / "model.log"
+    log.write_bytes(b"one\n")
+
+    async def scenario(followed: FileInput, kept: Kept) -> None:
+        await kept.wait_for_lines(b"one")
+        log.unlink()
+        await _becomes_idle(followed)
+
+    _followed(scenario, tmp_path, partial_after=0.2)
+
+
 def test_nothing_seen_yet_is_not_idle(tmp_path: Path) -> None:
     """The model may take its time to start."""
 
     async def scenario(followed: FileInput, kept: Kept) -> None:
-        await _stays_busy(followed)
+        assert "unseen" in await _is_never_idle(followed)
         (tmp_path / "model.log").write_bytes(b"one\n")
         await _becomes_idle(followed)
 
@@ -94,7 +110,7 @@ def test_lines_that_wait_for_room_are_not_idle(tmp_path: Path) -> None:
 
     async def scenario(followed: FileInput, kept: Kept) -> None:
         kept.room.clear()
-        await _stays_busy(followed)
+        assert "unseen" not in await _is_never_idle(followed)
         kept.room.set()
         await _becomes_idle(followed)
 
