@@ -7,7 +7,7 @@ RUN_STAMP := $(VENV)/run.stamp
 TEST_STAMP := $(VENV)/test.stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint unit bench pins generated clean
+.PHONY: run test lint unit soak bench pins generated clean
 
 run: $(RUN_STAMP) ## An example model, a trickle of requests, and modeltail beside it.
 	@$(BIN)/python -m examples.run $(if $(FOR),--for $(FOR))
@@ -22,6 +22,11 @@ lint: $(TEST_STAMP)
 
 unit: $(TEST_STAMP) ## The quick tests: no server, no process.
 	$(BIN)/python -m pytest --ignore tests/e2e --ignore tests/contract --ignore tests/deploy
+
+# Every test that has a long form reads the variable; the limit is for one that hangs.
+soak: $(TEST_STAMP) ## The long forms: hundreds of kills, crash points and faults; writes docs/reliability.md.
+	MODELTAIL_SOAK=1 timeout --verbose 3h $(BIN)/python -m pytest -s \
+		$$(grep -rl --include='test_*.py' MODELTAIL_SOAK tests)
 
 bench: $(TEST_STAMP) ## Measure beside rsyslog; writes docs/performance.md.
 	$(BIN)/python -m bench

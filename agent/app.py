@@ -6,14 +6,14 @@ that what is read on the way down can still be sent.
 
 import asyncio
 import contextlib
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import uvloop
 
-from agent import memory, notify
+from agent import memory, notify, signals
 from agent.config.root import AgentConfig
 from agent.delivery.contract import Output, Verifiable
 from agent.delivery.dead_letters import DeadLetters
@@ -41,25 +41,13 @@ from agent.queue.queue import Queue, open_queue
 from agent.record import RunId
 from agent.status.server import serve_status
 from agent.status.view import CountsStored, ShowsProgress, View
+from agent.stopping import Ending, Shutdown
+
+IDLE_POLL_SECS = 0.5
+"""How often the inputs of a job are asked whether anything more is to be expected."""
+LOAD_RETRY_SECS = 1.0
 
 _log = Log("agent")
-
-INPUT_SHARE = 0.4
-"""The part of the grace period that inputs may spend reading until their sources are quiet."""
-CLOSING_SECS = 1.0
-"""The part of it kept for closing files."""
-
-
-class Shutdown:
-    """The question "should we stop?", asked from outside: once to drain, twice to end at once."""
-
-    def __init__(self) -> None:
-        self.drain = asyncio.Event()
-        self.now = asyncio.Event()
-
-    def ask(self) -> None:
-        """Ask to drain; asking again ends at once."""
-        (self.now if self.drain.is_set() else self.drain).set()
 
 
 def make_input(config: InputConfig, positions: Mapping[str, bytes]) -> Input:
@@ -125,42 +113,49 @@ def processors_for(config: AgentConfig, component: InputConfig) -> list[Processo
     return [normaliser, partial(enrich, identity=who)]
 
 
-def run(config: AgentConfig) -> int:
-    """Run the agent until a signal, or until every input has ended. Returns the exit status."""
+def run(config: AgentConfig, *, quiet_secs: float | None = None) -> int:
+    """Run the agent until a signal, or until every input has ended; with ``quiet_secs`` also until the writers are
+    gone, or have been quiet that long, and all is delivered. Returns the exit status; the process is expected to end
+    with it."""
     memory.tune_allocator()
     failures: list[str] = []
     try:
-        uvloop.run(_run_until_signal(config))
+        uvloop.run(_run_until_signal(config, quiet_secs))
     except* ModeltailError as group:
         failures = [str(error) for error in _leaves(group)]
+    signals.ignore()
     for failure in failures:
         print(f"modeltail: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 
-async def _run_until_signal(config: AgentConfig) -> None:
+async def _run_until_signal(config: AgentConfig, quiet_secs: float | None) -> None:
     shutdown = Shutdown()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in signals.STOP_SIGNALS:
         loop.add_signal_handler(signum, shutdown.ask)
-    await serve(config, shutdown)
+    signals.let_through()
+    ending = Ending(shutdown, config.grace)
+    leaving = asyncio.create_task(ending.leave_by(), name="leave")
+    await serve(config, shutdown, ending, quiet_secs)
+    leaving.cancel()
 
 
-async def serve(config: AgentConfig, shutdown: Shutdown) -> None:
-    """Run the agent until ``shutdown`` is asked or every input has ended, then drain within the grace period."""
-    serving = asyncio.create_task(_serve(config, shutdown), name="agent")
-    at_once = asyncio.create_task(shutdown.now.wait(), name="second-signal")
-    await asyncio.wait((serving, at_once), return_when=asyncio.FIRST_COMPLETED)
+async def serve(config: AgentConfig, shutdown: Shutdown, ending: Ending, quiet_secs: float | None = None) -> None:
+    """Run the agent until ``shutdown`` is asked or there is nothing more to do, then drain within the grace period."""
+    serving = asyncio.create_task(_serve(config, shutdown, ending, quiet_secs), name="agent")
+    closing = asyncio.create_task(ending.close_by(), name="close")
+    await asyncio.wait((serving, closing), return_when=asyncio.FIRST_COMPLETED)
+    closing.cancel()
     if not serving.done():
-        _log.warning("Ending at once; what is in the queue is delivered after the next start")
         serving.cancel()
         await asyncio.wait((serving,))
-    at_once.cancel()
+    ending.say()
     if not serving.cancelled():
         serving.result()
 
 
-async def _serve(config: AgentConfig, shutdown: Shutdown) -> None:
+async def _serve(config: AgentConfig, shutdown: Shutdown, ending: Ending, quiet_secs: float | None) -> None:
     run_id = RunId().text
     # Outputs are entered after the queue, whose lock keeps a second agent from their files, and left after it: while
     # closing, the queue may still ask them to make something durable.
@@ -169,13 +164,18 @@ async def _serve(config: AgentConfig, shutdown: Shutdown) -> None:
         open_queue(config.queue, run_id) as queue,
         contextlib.AsyncExitStack() as stack,
     ):
-        loops = {}
+        names = [component.id for component in config.outputs]
+        ending.queued = lambda: {n: c.behind(queue.total) for n, c in queue.cursors.items() if n in names}
+        loops: dict[str, DeliveryLoop] = {}
         stores: dict[str, CountsStored] = {}
         for component in config.outputs:
             output = await outputs.enter_async_context(make_output(component))
+            loop = await _deliver_to(output, component, queue, config, shutdown)
+            if loop is None:
+                return
+            loops[component.id] = loop
             if isinstance(output, CountsStored):
                 stores[component.id] = output
-            loops[component.id] = await _deliver_to(output, component, queue, config)
         for name in set(queue.cursors) - set(loops):
             _log.warning(
                 "An output that is not configured any more holds its records back; see `modeltail queue forget`",
@@ -204,13 +204,21 @@ async def _serve(config: AgentConfig, shutdown: Shutdown) -> None:
             view.ready = True
             notify.notify("READY=1")
             _log.info("Ready", inputs=[i.id for i in config.inputs], outputs=list(loops), queue=str(config.queue.path))
-            await _until_asked(shutdown, reading)
+            if quiet_secs is None:
+                await _or_asked(shutdown, asyncio.wait(reading))
+            else:
+                job = _until_idle([component for _, component in inputs], reading, stop, loops, quiet_secs)
+                await _or_asked(shutdown, job)
+            shutdown.begin()
             view.stopping = True
             notify.notify("STOPPING=1")
-            await _drain(config.grace, stop, reading, loops, delivering)
+            stop.ask()
+            await ending.inputs(reading)
+            for loop in loops.values():
+                loop.finish()
+            await ending.outputs(delivering)
             watching.cancel()
             expiring.cancel()
-        _log.info("Stopped", queued={name: loop.subscription.queued for name, loop in loops.items()})
 
 
 async def check_outputs(config: AgentConfig) -> list[str]:
@@ -236,43 +244,48 @@ async def setup_outputs(config: AgentConfig) -> list[str]:
     return problems
 
 
-async def _until_asked(shutdown: Shutdown, reading: list[asyncio.Task[None]]) -> None:
+async def _or_asked(shutdown: Shutdown, waiting: Coroutine[Any, Any, object]) -> None:
+    """Wait for this, or until asked to stop."""
     asked = asyncio.create_task(shutdown.drain.wait())
-    ended = asyncio.create_task(asyncio.wait(reading))
-    await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    ended.cancel()
+    done = asyncio.create_task(waiting)
+    try:
+        await asyncio.wait((asked, done), return_when=asyncio.FIRST_COMPLETED)
+        if done.done():
+            done.result()
+    finally:
+        asked.cancel()
+        done.cancel()
 
 
-async def _drain(
-    grace_secs: float,
+async def _until_idle(
+    inputs: Sequence[Input],
+    reading: Sequence[asyncio.Task[None]],
     stop: Stop,
-    reading: list[asyncio.Task[None]],
-    loops: dict[str, DeliveryLoop],
-    delivering: list[asyncio.Task[None]],
+    loops: Mapping[str, DeliveryLoop],
+    quiet_secs: float,
 ) -> None:
-    """Read until quiet, then one immediate attempt for each output; whoever is over its budget is cancelled, and
-    named."""
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + max(0.0, grace_secs - CLOSING_SECS)
+    """The end of a job: wait until no input expects anything more and all is delivered, end the inputs, and wait for
+    what their last look brought. A dead output keeps it waiting, for as long as it is dead."""
+    await _until_delivered(loops)
+    while not await _are_idle(inputs, reading, quiet_secs):
+        await stop.wait(IDLE_POLL_SECS)
+        await _until_delivered(loops)
+    _log.info("Nothing more is to be expected of the inputs; ending")
     stop.ask()
-    await _finish_by(clock() + grace_secs * INPUT_SHARE, reading, "An input was still reading when its time was over")
-    for loop in loops.values():
-        loop.finish()
-    await _finish_by(
-        deadline, delivering, "An output was still sending when its time was over; the rest stays in the queue"
-    )
+    await asyncio.wait(reading)
+    await _until_delivered(loops)
 
 
-async def _finish_by(deadline: float, tasks: list[asyncio.Task[None]], sentence: str) -> None:
-    if not tasks:
-        return
-    _, late = await asyncio.wait(tasks, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
-    for task in late:
-        _log.warning(sentence, task=task.get_name())
-        task.cancel()
-    if late:
-        await asyncio.wait(late)
+async def _until_delivered(loops: Mapping[str, DeliveryLoop]) -> None:
+    while any(loop.subscription.queued for loop in loops.values()):  # noqa: ASYNC110 - cursors move without telling
+        await asyncio.sleep(IDLE_POLL_SECS)
+
+
+async def _are_idle(inputs: Sequence[Input], reading: Sequence[asyncio.Task[None]], quiet_secs: float) -> bool:
+    """Whether none is busy, and one at least has begun: another may have been given nothing to read in this job."""
+    pairs = zip(inputs, reading, strict=True)
+    found = ["idle" if task.done() else await component.activity(quiet_secs) for component, task in pairs]
+    return "busy" not in found and "idle" in found
 
 
 async def _watch(view: View) -> None:
@@ -284,9 +297,20 @@ async def _watch(view: View) -> None:
         await asyncio.sleep(interval)
 
 
-async def _deliver_to(output: Output, config: OutputConfig, queue: Queue, root: AgentConfig) -> DeliveryLoop:
+async def _deliver_to(
+    output: Output, config: OutputConfig, queue: Queue, root: AgentConfig, shutdown: Shutdown
+) -> DeliveryLoop | None:
+    """The output's delivery loop; None when asked to stop before the output could say how far it came."""
     load = getattr(output, "load_cursor", None)
-    stored = await _load_cursor(config.id, load) if load is not None else None
+    stored = None
+    while load is not None:
+        try:
+            stored = await load()
+            break
+        except Retryable as trouble:  # without its cursor records could be stored twice
+            _log.error("An output cannot say how far it came; trying again", output=config.id, error=str(trouble))
+        if await shutdown.wait_drain(LOAD_RETRY_SECS):
+            return None
     subscription = queue.subscribe(
         config.id,
         from_oldest=config.start == "oldest",
@@ -295,16 +319,6 @@ async def _deliver_to(output: Output, config: OutputConfig, queue: Queue, root: 
     subscription.before_trim = getattr(output, "make_durable", None)
     dead_letters = DeadLetters(root.queue.path / DEAD_LETTERS / config.id, root.dead_letters)
     return DeliveryLoop(output, queue, subscription, config.delivery, dead_letters)
-
-
-async def _load_cursor(output: str, load: Callable[[], Awaitable[bytes | None]]) -> bytes | None:
-    """The output's own cursor. Without it records could be stored twice, so this waits until it can be read."""
-    while True:
-        try:
-            return await load()
-        except Retryable as trouble:
-            _log.error("An output cannot say how far it came; trying again", output=output, error=str(trouble))
-            await asyncio.sleep(1.0)
 
 
 def _leaves(group: BaseExceptionGroup[ModeltailError]) -> Iterable[BaseException]:

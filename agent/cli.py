@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from agent import __version__
+from agent import __version__, signals
 from agent.config.option import config_option, queue_option
 from agent.errors import ConfigError, ModeltailError
 
@@ -35,6 +35,9 @@ EXIT_STATUSES: Final = {
     INTERRUPTED: "interrupted",
 }
 """Every exit status and its meaning: the one place."""
+
+QUIET: Final = "30s"
+"""How long nothing must have come before a job counts as over, unless the command line says otherwise."""
 
 COMPONENT_COMMANDS: Final = {
     "dead-letter": (
@@ -101,20 +104,45 @@ def cli() -> None:
     """
 
 
+def _quiet_secs(context: click.Context, option: click.Parameter, text: str | None) -> float | None:
+    from agent.config.units import duration
+
+    if text is None:
+        return None
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise click.BadParameter(f"must be {error}") from error
+
+
 @cli.command()
 @_config_option
-def run(path: Path) -> int:
+@click.option(
+    "--exit-when-idle",
+    "quiet_secs",
+    is_flag=False,
+    flag_value=QUIET,
+    callback=_quiet_secs,
+    metavar="[=QUIET]",
+    help="For jobs: end when nobody is seen who still writes, nothing has come for that long "
+    f"({QUIET} unless given), and all is delivered.",
+)
+def run(path: Path, quiet_secs: float | None) -> int:
     """Run the agent until it is asked to stop.
 
     SIGTERM or Ctrl-C: read what is there, send what can be sent within the configured `grace`, and end; what is left
     waits in the queue for the next start. A second signal ends at once, and loses nothing either.
     """
-    config = _load(path)
-    from agent import app, log
-    from agent.config.secret import secrets_in
+    signals.hold_back()
+    try:
+        config = _load(path)
+        from agent import app, log
+        from agent.config.secret import secrets_in
 
-    log.setup(config.log.level, config.log.format, secrets=secrets_in(config))
-    return app.run(config)
+        log.setup(config.log.level, config.log.format, secrets=secrets_in(config))
+        return app.run(config, quiet_secs=quiet_secs)
+    finally:
+        signals.let_through()
 
 
 @cli.command()

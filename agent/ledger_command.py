@@ -15,7 +15,7 @@ from agent.delivery.contract import Verifiable
 from agent.errors import SendError
 from agent.ledger_expected import Span, UnknownOutput
 from agent.ledger_verify import Missing, Verdict, Verification
-from agent.outputs.local.moment import parse_moment
+from agent.moment import parse_moment
 
 SHOWN: Final = 20
 """Missing records named in the text; JSON has all."""

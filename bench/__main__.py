@@ -86,7 +86,7 @@ def quick(count: int) -> None:
     help="Records to pile up.",
 )
 def backlog_command(count: int) -> None:
-    """Memory with 2 GB of log piled up behind a dead server, beside memory without."""
+    """Memory with 5 GB of log and 10,000 dead letters behind a dead server, beside memory without; and a restart."""
     with _at_hand() as (tap, folder):
         found = backlog.measure_backlog(tap, folder, count)
     click.echo(report.backlog_text(found))

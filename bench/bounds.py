@@ -17,8 +17,8 @@ READY_SECS = 1.0
 TRICKLE_CPU_PERCENT = 2.0
 TRICKLE_DELAY_SECS = 0.2
 TRICKLE_RSS_BYTES = 50 * MIB
-BACKLOG_RSS_RATIO = 1.1
-"""Memory with a backlog beside memory without: the same, as far as two runs of one program can be."""
+BACKLOG_RSS_BYTES = 10 * MIB
+"""What memory with a backlog may be above memory without: nothing, as far as two runs of one program can be alike."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -69,13 +69,12 @@ def backlog_verdicts(backlog: Backlog) -> Iterator[Verdict]:
     )
     with_backlog = max(backlog.filling_peak_rss_bytes, backlog.draining_peak_rss_bytes)
     yield _at_most("peak memory", with_backlog / MIB, PEAK_RSS_BYTES / MIB, " MiB")
-    yield _at_most(
-        "memory with a backlog over memory without",
-        with_backlog / backlog.without_peak_rss_bytes,
-        BACKLOG_RSS_RATIO,
-        "",
-        2,
-    )
+    for promise, held, without in (
+        ("memory with everything queued, above memory without", backlog.queued_rss_bytes, backlog.without_rss_bytes),
+        ("memory after a start on the full queue, likewise", backlog.restarted_rss_bytes, backlog.without_rss_bytes),
+        ("peak memory with a backlog, above peak memory without", with_backlog, backlog.without_peak_rss_bytes),
+    ):
+        yield _at_most(promise, (held - without) / MIB, BACKLOG_RSS_BYTES / MIB, " MiB")
 
 
 def cpu(contestant: Contestant) -> float:

@@ -94,7 +94,11 @@ def backlog_text(b: Backlog) -> str:
     """A backlog's numbers in a few lines."""
     return (
         f"{b.records:,} records, {b.input_bytes / 1e9:.2f} GB of log, {b.queue_bytes / 1e6:.0f} MB in the queue "
-        f"({b.queue_bytes / b.records:.0f} bytes per record); drained in {b.drain_secs:.0f} s\n"
+        f"({b.queue_bytes / b.records:.0f} bytes per record, {b.dead_letters:,} dead letters included); "
+        f"ready again on it after {b.restart_secs:.2f} s, drained in {b.drain_secs:.0f} s\n"
+        f"memory: {b.queued_rss_bytes / MIB:.1f} MiB with everything queued, "
+        f"{b.restarted_rss_bytes / MIB:.1f} MiB after another start, "
+        f"{b.without_rss_bytes / MIB:.1f} MiB with an empty queue\n"
         f"peak memory: {b.filling_peak_rss_bytes / MIB:.1f} MiB while it grew, "
         f"{b.draining_peak_rss_bytes / MIB:.1f} MiB until it was drained, "
         f"{b.without_peak_rss_bytes / MIB:.1f} MiB without a backlog"

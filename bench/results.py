@@ -97,14 +97,24 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Backlog(msgspec.Struct, frozen=True):
-    """Memory with a backlog beside memory without one, the same records both times."""
+    """Memory with a backlog and dead letters beside memory without, the same records both times.
+
+    ``queued`` is when everything waits behind a dead server, ``restarted`` after another start on that queue,
+    ``without`` when everything was delivered as it came; the peaks are the kernel's. ``restart_secs`` is from that
+    start until it was ready.
+    """
 
     records: int
     input_bytes: int
     queue_bytes: int
+    dead_letters: int
+    queued_rss_bytes: int
+    restarted_rss_bytes: int
+    without_rss_bytes: int
     filling_peak_rss_bytes: int
     draining_peak_rss_bytes: int
     without_peak_rss_bytes: int
+    restart_secs: float
     drain_secs: float
     missing: int
     extra: int

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from agent.record import Batch
 
@@ -10,6 +10,10 @@ Emit = Callable[[Batch], Awaitable[None]]
 """``await emit(batch)`` returns when the batch is in the queue as far as the sync policy says. That single await is
 back-pressure *and* acknowledgement: an input reads no further (or at most one batch further) while it waits. It never
 raises for what is in the batch."""
+
+Activity = Literal["unseen", "busy", "idle"]
+"""``unseen``: nothing was there yet. ``idle``: something was, all of it is read and emitted, nobody is seen who could
+still write, and nothing has come for the time asked for. Everything else is ``busy``."""
 
 
 class Stop:
@@ -56,4 +60,9 @@ class Input(Protocol):
 
     async def run(self, emit: Emit, stop: Stop) -> None:
         """Read until told to stop."""
+        ...
+
+    async def activity(self, quiet_secs: float) -> Activity:
+        """What is to be expected of this input, as far as anybody can tell. Asked now and then while ``run`` runs, in a
+        job only. An input whose source has an end of its own is busy until it returns from ``run``."""
         ...

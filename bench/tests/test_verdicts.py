@@ -61,14 +61,37 @@ def test_a_broken_promise_is_named(ours: Contestant, broken: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("draining", "missing", "broken"),
-    [(60, 0, 0), (67, 0, 1), (81, 0, 2), (60, 1, 1)],
-    ids=["kept", "more", "much", "lost"],
+    ("changed", "broken"),
+    [
+        ({}, 0),
+        ({"queued_rss_bytes": 61 * MIB}, 1),
+        ({"restarted_rss_bytes": 61 * MIB}, 1),
+        ({"draining_peak_rss_bytes": 71 * MIB}, 1),
+        ({"filling_peak_rss_bytes": 81 * MIB}, 2),
+        ({"missing": 1}, 1),
+    ],
+    ids=["kept", "queued", "restarted", "draining", "much", "lost"],
 )
-def test_memory_may_not_follow_the_backlog(draining: int, missing: int, broken: int) -> None:
-    """The same with a backlog as without, and within the bound either way."""
-    backlog = Backlog(1000, 400_000, 90_000, 58 * MIB, draining * MIB, 60 * MIB, 3.0, missing, 0)
-    assert sum(not v.kept for v in bounds.backlog_verdicts(backlog)) == broken
+def test_memory_may_not_follow_the_backlog(changed: dict[str, int], broken: int) -> None:
+    """The same with a backlog as without, now and at the peak, and within the bound either way."""
+    backlog = Backlog(
+        records=1000,
+        input_bytes=400_000,
+        queue_bytes=90_000,
+        dead_letters=10,
+        queued_rss_bytes=58 * MIB,
+        restarted_rss_bytes=52 * MIB,
+        without_rss_bytes=50 * MIB,
+        filling_peak_rss_bytes=60 * MIB,
+        draining_peak_rss_bytes=64 * MIB,
+        without_peak_rss_bytes=60 * MIB,
+        restart_secs=0.5,
+        drain_secs=3.0,
+        missing=0,
+        extra=0,
+    )
+    found = bounds.backlog_verdicts(msgspec.structs.replace(backlog, **changed))
+    assert sum(not v.kept for v in found) == broken
 
 
 def test_the_table_shows_both_and_the_document_keeps_its_prose() -> None:

@@ -122,6 +122,23 @@ class Queue:
                 await asyncio.sleep(0.001)
 
 
+def test_expects_something_until_something_came(source: Source) -> None:
+    """Before anything was written no input counts as idle, neither before it runs nor then: the model may be slow."""
+
+    async def scenario() -> None:
+        queue, stop = Queue(), Stop()
+        asked = source.input({})
+        assert await asked.activity(0) != "idle"
+        task = asyncio.create_task(asked.run(queue.emit, stop))
+        for _ in range(50):
+            assert await asked.activity(0) != "idle"
+            await asyncio.sleep(0.001)
+        stop.ask()
+        await task
+
+    asyncio.run(scenario())
+
+
 def test_waits_when_told_to_wait(source: Source) -> None:
     """While the queue has no room one batch waits and no second is offered; then everything arrives in order."""
 

@@ -90,6 +90,14 @@ def test_probe_and_scrape_ask_where_the_status_is(config: AgentConfig) -> None:
     assert _modeltail()["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": port["name"]}
 
 
+def test_sidecar_starts_before_the_model_and_ends_after_it() -> None:
+    """A restartable init container, and the only one: the kubelet ends it when every ordinary container has ended, so
+    that the model's last words are read."""
+    assert [container["name"] for container in _pod()["initContainers"]] == ["modeltail"]
+    assert _modeltail()["restartPolicy"] == "Always"
+    assert "modeltail" not in {container["name"] for container in _pod()["containers"]}
+
+
 def test_trouble_of_the_sidecar_is_no_trouble_of_the_model() -> None:
     """A startup or readiness probe would hold the model back, and is for the operator to choose."""
     assert _modeltail()["restartPolicy"] == "Always"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,22 @@ class AgentProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
-    def start(self, *, mount_queue: str | None = None, ordinary_rights: bool = False) -> None:
-        """Start, and return when it says it is ready.
+    def start(
+        self,
+        *options: str,
+        mount_queue: str | None = None,
+        ordinary_rights: bool = False,
+        module: str = "agent",
+        under: Sequence[str] = (),
+        wait: bool = True,
+    ) -> None:
+        """Start, and return when it says it is ready, or with ``wait=False`` at once. ``options`` are added to the
+        command ``run``; ``module`` is the program run in place of modeltail's own, ``under`` the one that runs it.
 
         ``mount_queue`` puts the queue on a disk of that size of its own (``2m``), seen only by the agent and below
         ``/proc/PID/root``. ``ordinary_rights`` takes from root what lets it read files against their modes.
         """
-        command = [sys.executable, "-m", "agent", "run", "-c", str(self.config_file)]
+        command = [*under, sys.executable, "-m", module, "run", "-c", str(self.config_file), *options]
         if mount_queue is not None:
             mount = f'mount -t tmpfs -o size={mount_queue} none "$0" && exec "$@"'
             command = ["unshare", "-m", "sh", "-c", mount, str(self.queue), *command]
@@ -56,10 +66,27 @@ class AgentProcess:
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log)
         self.starts += 1
+        if wait:
+            self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Return when it says it is ready."""
+        assert self._process is not None
         deadline = time.monotonic() + START_SECS
         while self.status_address is None or not any(line["message"] == "Ready" for line in self.log()):
             assert self._process.poll() is None, f"the agent ended:\n{self.log_text()}"
             assert time.monotonic() < deadline, f"the agent is not ready:\n{self.log_text()}"
+            time.sleep(0.01)
+
+    def said(self, message: str) -> list[dict[str, Any]]:
+        """The fields of its log lines with this message."""
+        return [line.get("modeltail", {}) for line in self.log() if line["message"] == message]
+
+    def wait_until_said(self, message: str, timeout_secs: float = 60) -> None:
+        """Wait for a line of its log."""
+        deadline = time.monotonic() + timeout_secs
+        while not self.said(message):
+            assert time.monotonic() < deadline, f"not said: {message}\n{self.log_text()[-3000:]}"
             time.sleep(0.01)
 
     @property

@@ -1,17 +1,16 @@
-"""The main job under the worst treatment: a rotating log, an agent killed without warning, a server that goes away."""
+"""The main job at full speed: a rotating log, an agent killed without warning, a server that goes away. More kills are
+in ``test_soak``."""
 
 import json
 import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.e2e.agent_process import AgentProcess
+from tests.e2e.delivered import in_elasticsearch, stream_of
 from tests.servers.elasticsearch import ElasticsearchServer
 
 RECORDS = 200_000
@@ -56,33 +55,6 @@ def _check_ledger(agent: AgentProcess, output: str) -> dict[str, Any]:
     return ledger
 
 
-def _stream(dataset: str) -> str:
-    return f"logs-{dataset}-default"
-
-
-def _all_numbers(server: ElasticsearchServer, dataset: str) -> Iterator[int]:
-    """The number of every document in the data stream."""
-    stream = _stream(dataset)
-    server.request("POST", f"/{stream}/_refresh")
-    after: list[Any] | None = None
-    while True:
-        query: dict[str, Any] = {
-            "size": 10_000,
-            "sort": [{"event.id": "asc"}],
-            "fields": ["fields.n"],
-            "_source": False,
-        }
-        if after:
-            query["search_after"] = after
-        hits = server.request("POST", f"/{stream}/_search", query)["hits"]["hits"]
-        if not hits:
-            return
-        for hit in hits:
-            (number,) = hit["fields"]["fields.n"]
-            yield int(number)
-        after = hits[-1]["sort"]
-
-
 def _agent_to(server: ElasticsearchServer, folder: Path, log: Path, dataset: str) -> AgentProcess:
     return AgentProcess(
         folder,
@@ -93,12 +65,11 @@ def _agent_to(server: ElasticsearchServer, folder: Path, log: Path, dataset: str
     )
 
 
-@pytest.mark.parametrize("server_fixture", ["elasticsearch", "elasticsearch_8"])
-def test_killed_agent_delivers_every_record_once(
-    server_fixture: str, request: pytest.FixtureRequest, tmp_path: Path
+def test_killed_agent_delivers_every_record_once_to_the_oldest_server(
+    elasticsearch_8: ElasticsearchServer, tmp_path: Path
 ) -> None:
     """200,000 records, 5 rotations, 5 SIGKILLs: exactly 200,000 documents, mapped as the template says."""
-    server: ElasticsearchServer = request.getfixturevalue(server_fixture)
+    server = elasticsearch_8
     dataset = "modeltail.killed"
     log = tmp_path / "model.log"
     with _agent_to(server, tmp_path, log, dataset) as agent:
@@ -106,10 +77,10 @@ def test_killed_agent_delivers_every_record_once(
         _kill_while_writing(agent, _model(log), seed=1)
         agent.wait_until_queued_is_zero(RECORDS)
         _check_ledger(agent, "elasticsearch")
-    numbers = list(_all_numbers(server, dataset))
+    numbers = list(in_elasticsearch(server, dataset))
     assert len(numbers) == RECORDS
     assert set(numbers) == set(range(RECORDS))
-    (mapping,) = server.request("GET", f"/{_stream(dataset)}/_mapping").values()
+    (mapping,) = server.request("GET", f"/{stream_of(dataset)}/_mapping").values()
     assert mapping["mappings"]["properties"]["fields"]["type"] == "flattened"
     assert mapping["mappings"]["properties"]["ml"]["properties"]["inputs"]["type"] == "flattened"
 
@@ -128,39 +99,6 @@ def test_server_outage_costs_no_record(elasticsearch: ElasticsearchServer, tmp_p
         assert model.wait(120) == 0
         agent.wait_until_queued_is_zero(RECORDS)
         _check_ledger(agent, "elasticsearch")
-    numbers = list(_all_numbers(elasticsearch, dataset))
-    assert len(numbers) == RECORDS
-    assert set(numbers) == set(range(RECORDS))
-
-
-def test_embedded_store_holds_every_record_once_under_kills(tmp_path: Path) -> None:
-    """The same kills with the local store as output."""
-    log = tmp_path / "model.log"
-    config = {
-        "inputs": [{"type": "file", "paths": [str(log)]}],
-        "outputs": [{"type": "local", "path": str(tmp_path / "store")}],
-    }
-    with AgentProcess(tmp_path, config) as agent:
-        agent.start()
-        _kill_while_writing(agent, _model(log), seed=2)
-        agent.wait_until_queued_is_zero(RECORDS)
-        _check_ledger(agent, "local")
-    found = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "agent",
-            "search",
-            "",
-            "--json",
-            "--limit",
-            str(RECORDS * 2),
-            "--store",
-            str(tmp_path / "store"),
-        ],
-        capture_output=True,
-        check=True,
-    )
-    numbers = [json.loads(line)["fields"]["n"] for line in found.stdout.splitlines()]
+    numbers = list(in_elasticsearch(elasticsearch, dataset))
     assert len(numbers) == RECORDS
     assert set(numbers) == set(range(RECORDS))

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
-from agent.inputs.contract import Emit, Stop
+from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.file.catalogue import Catalogue, examine
 from agent.inputs.file.chain import Chain
 from agent.inputs.file.config import FileConfig
@@ -18,6 +18,7 @@ from agent.inputs.file.globs import Globs
 from agent.inputs.file.listing import list_files
 from agent.inputs.file.reader import ChainReader
 from agent.inputs.file.wake import FolderWatch, folder_watch
+from agent.inputs.file.writers import has_writer
 from agent.log import Log
 
 POLL_SECS = 0.5
@@ -58,6 +59,11 @@ class FileInput:
     def progress(self) -> Progress:
         """How this input stands, as last seen."""
         return self._run.progress() if self._run is not None else Progress()
+
+    async def activity(self, quiet_secs: float) -> Activity:
+        """Idle when there were files, all are read to their end and have not changed for ``quiet_secs``, and no process
+        that can be seen has one open for writing."""
+        return await self._run.activity(quiet_secs) if self._run is not None else "busy"
 
     async def run(self, emit: Emit, stop: Stop) -> None:
         """Follow the files until asked to stop, then read until they are quiet. Cancelling leaves at once; what was
@@ -113,12 +119,32 @@ class _Run:
         self._reading: set[asyncio.Task[None]] = set()
         self._names_changed = False
         self._warned: set[str] = set()
+        self._scan_began = float("-inf")
+        self._scan_saw_all = False
+        self._changed_at: float | None = None
         self._by_name: dict[str, Chain] = {}
 
     def progress(self) -> Progress:
         generations = [g for chain in self._catalogue.chains.values() for g in chain.generations]
         behind = sum(1 for g in generations if not g.live and g.unread)
         return Progress(len(generations), sum(g.unread for g in generations), behind, self._reader.truncations)
+
+    async def activity(self, quiet_secs: float) -> Activity:
+        """See ``FileInput``. What is not known yet is looked at, and told when asked again."""
+        chains = list(self._catalogue.chains.values())
+        if self._reading or not self._scan_saw_all or any(chain.has_work() for chain in chains):
+            return "busy"
+        if self._changed_at is None:
+            return "unseen"
+        files = [generation for chain in chains for generation in chain.all()]
+        quiet_at = max([self._changed_at, *(generation.changed_at for generation in files)]) + quiet_secs
+        if self._names_changed or self._scan_began < quiet_at:
+            if self._monotonic() >= quiet_at:
+                self._look_soon()  # what has not been looked at since may have changed all the same
+            return "busy"
+        loop = asyncio.get_running_loop()
+        written = await loop.run_in_executor(self._looks, has_writer, {generation.inode for generation in files})
+        return "busy" if written else "idle"
 
     def let_go(self) -> None:
         """Close every file."""
@@ -186,6 +212,7 @@ class _Run:
     async def _scan(self) -> None:
         """Look at the folders, and read where there is something to read."""
         self._names_changed = False
+        self._scan_began = self._monotonic()
         known = self._catalogue.known()
         loop = asyncio.get_running_loop()
         chains = {path: chain.names() for path, chain in self._catalogue.chains.items()}
@@ -200,11 +227,13 @@ class _Run:
         if self._watch.watch(listing.folders) or not settled:
             self._names_changed = True
         self._warn(listing.missing, listing.errors)
+        self._scan_saw_all = settled and not listing.errors and not any(answer.error for answer in answers)
         self._by_name = {}
         self._reader.open_files = 0
         for chain in self._catalogue.chains.values():
             for generation in chain.all():
                 self._by_name[generation.name] = chain
+                self._changed_at = max(generation.changed_at, self._changed_at or generation.changed_at)
                 self._reader.open_files += generation.open is not None
             if chain.has_work():
                 self._start(chain)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.inputs.contract import Emit, Stop
+from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.line_batch import LineBatches, label_constants
 from agent.inputs.lines import BLOCK_BYTES, At, Cut, cut, room_for_line
 from agent.inputs.stdin.config import StdinConfig
@@ -59,6 +59,10 @@ class StdinInput:
                     elif not ended:
                         await stop.wait(self._config.linger)
             waker.cancel()
+
+    async def activity(self, quiet_secs: float) -> Activity:
+        """Always busy: the stream ends when its writers have."""
+        return "busy"
 
     async def _read(self, ready: "_Readiness", woken: asyncio.Event, stop: Stop) -> bytes:
         """The next bytes; none at the end of the stream, or when asked to stop and nothing is there."""
