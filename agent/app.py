@@ -266,6 +266,7 @@ async def _deliver_to(output: Output, config: OutputConfig, queue: Queue, root: 
         config.id,
         from_oldest=config.start == "oldest",
         own_cursor=decode_cursor(stored) if stored is not None else None,
+        max_lag=config.delivery.max_lag,
     )
     subscription.before_trim = getattr(output, "make_durable", None)
     dead_letters = DeadLetters(root.queue.path / "dead-letters" / config.id, root.dead_letters)
