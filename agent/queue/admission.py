@@ -36,13 +36,18 @@ class Admission:
         self._first_in_line = 0
 
     @property
+    def is_full(self) -> bool:
+        """Whether somebody waits for room, or the disk takes nothing."""
+        return self.trouble is not None or self._line.locked()
+
+    @property
     def shed_below(self) -> ShedLevel | None:
         """Records below this level are to be dropped before they get here; None when none are."""
         shed = self._config.shed
         if shed is None:
             return None
-        full = self.trouble is not None or self._line.locked()
-        return shed.below if full or self._filled() > shed.above * self._config.max_bytes else None
+        filled = self.is_full or self._filled() > shed.above * self._config.max_bytes
+        return shed.below if filled else None
 
     async def admit(self, raw_bytes: int, on_full: OnFull) -> bool:
         """Whether a batch may be written, once it is known. False when its records are to be dropped."""

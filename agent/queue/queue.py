@@ -131,12 +131,17 @@ class Queue:
     @property
     def has_waiting(self) -> bool:
         """Whether batches wait to be written or synced."""
-        return bool(self._waiting) or self._wal.has_unsynced
+        return bool(self._waiting or self._group) or self._wal.has_unsynced
 
     @property
     def trouble(self) -> str | None:
         """Why nothing can be written at the moment, or None."""
         return self._admission.trouble
+
+    @property
+    def is_full(self) -> bool:
+        """Whether inputs wait for room, or the disk takes nothing."""
+        return self._admission.is_full
 
     @property
     def shed_below(self) -> ShedLevel | None:
