@@ -52,6 +52,8 @@ class Admission:
     async def admit(self, raw_bytes: int, on_full: OnFull) -> bool:
         """Whether a batch may be written, once it is known. False when its records are to be dropped."""
         need = min(raw_bytes, self._config.max_bytes // 2)
+        if on_full == "drop_oldest":
+            self.drops_oldest = True
         if not self._line.locked() and self._has_room(need):
             return True
         if on_full == "block":
@@ -62,7 +64,6 @@ class Admission:
                 finally:
                     self._first_in_line = 0
             return True
-        self.drops_oldest = self.drops_oldest or on_full == "drop_oldest"
         while not self._has_room(need + self._first_in_line):
             if self.trouble is None and await self._housekeeping.make_room(drop_oldest=on_full == "drop_oldest"):
                 continue

@@ -118,26 +118,28 @@ class Cursor(msgspec.Struct):
         finished. Returns how many records that were."""
         if seq > self.dropped_through:
             self.dropped_through, self.dropped_total, self.dropped_fate = seq, total, fate
-        return self.give_up(Range(self.low + 1, seq, total - self.low_total, total), fate, held)
-
-    def give_up(self, gone: Range, fate: str, held: Iterable[Range] = ()) -> int:
-        """The frames ``gone`` can never be read again: those neither finished nor ``held`` get ``fate``. Returns how
-        many records that were."""
-        first, total = gone.first, gone.total - gone.records
-        if first <= self.low:
-            first, total = self.low + 1, self.low_total
-        records = 0
-        for known in sorted([*self.done, *held, Range(gone.last + 1, gone.last + 1, 0, gone.total)], key=_first):
-            if known.last < first:
-                continue
-            if first < known.first and first <= gone.last:
-                before = known.total - known.records
-                self.done.append(Range(first, known.first - 1, before - total, before))
-                records += before - total
-            first, total = known.last + 1, known.total
+        parts = self.unfinished(Range(self.low + 1, seq, total - self.low_total, total), held)
+        records = sum(part.records for part in parts)
         self.count({fate: records})
+        self.done += parts
         self._close_up()
         return records
+
+    def unfinished(self, gap: Range, held: Iterable[Range] = ()) -> list[Range]:
+        """The parts of a range of frames that are neither finished nor ``held``, each with its share of the
+        records."""
+        parts: list[Range] = []
+        first, total = gap.first, gap.total - gap.records
+        if first <= self.low:
+            first, total = self.low + 1, self.low_total
+        for known in sorted([*self.done, *held, Range(gap.last + 1, gap.last + 1, 0, gap.total)], key=_first):
+            if known.last < first:
+                continue
+            if first < known.first and first <= gap.last:
+                before = known.total - known.records
+                parts.append(Range(first, known.first - 1, before - total, before))
+            first, total = known.last + 1, known.total
+        return parts
 
     def settle_drops(self) -> None:
         """The process that held frames when they were dropped by policy is gone: they are dropped too."""

@@ -94,7 +94,7 @@ class Queue:
             cursor.settle_drops()
         self._waiting: list[_Waiting] = []
         self._group: list[_Waiting] = []
-        self._is_writing = False
+        self._written: list[_Waiting] = []
         self._unsynced_waiters: list[asyncio.Future[None]] = []
         self._late = Late()
         self._write_wanted = asyncio.Event()
@@ -131,7 +131,7 @@ class Queue:
     @property
     def has_waiting(self) -> bool:
         """Whether batches wait to be written or synced."""
-        return bool(self._waiting or self._group) or self._wal.has_unsynced
+        return bool(self._waiting or self._group or self._written) or self._wal.has_unsynced
 
     @property
     def trouble(self) -> str | None:
@@ -240,13 +240,13 @@ class Queue:
                     pass
             self._group = self._next_group()
             await self._write_group()
-            for waiting in self._group:
+            written, self._written = self._written, []
+            for waiting in written:
                 self._admission.waiting_bytes -= waiting.raw_bytes
                 if self._config.sync == "always":
                     self._unsynced_waiters.append(waiting.done)
                 else:
                     _resolve(waiting.done)
-            self._group = []
             if self._config.sync == "never":
                 self.wake_readers()
             if self._wal.is_full:
@@ -294,16 +294,16 @@ class Queue:
                 return failure
 
     async def _write_once(self, sync: bool) -> OSError | None:
+        # What is being written, or is written, is out of ``_in_trouble``'s reach.
+        self._written, self._group = self._group, []
         # What was dropped before the group comes before it: the positions behind the group are the newer ones.
-        entries = [*self._late.take(self._wal.state.counts), *(waiting.entry for waiting in self._group)]
-        self._is_writing = True
+        entries = [*self._late.take(self._wal.state.counts), *(waiting.entry for waiting in self._written)]
         try:
             failure = await self._on_writer(self._append_blocking, entries, sync)
         except OSError:
+            self._group, self._written = self._written, []
             self._late.not_written()
             raise
-        finally:
-            self._is_writing = False
         self._late.written()
         return failure
 
@@ -316,8 +316,7 @@ class Queue:
             error=self.trouble,
         )
         self._waiting = self._drop_all_but_blocking(self._waiting)
-        if not self._is_writing:
-            self._group = self._drop_all_but_blocking(self._group)
+        self._group = self._drop_all_but_blocking(self._group)
         self._housekeeping.room.set()  # whoever waits for room is to think again
         self._housekeeping.hurry()
         await asyncio.sleep(DISK_RETRY_SECS)

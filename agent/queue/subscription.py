@@ -66,10 +66,12 @@ class Subscription:
             for place in reading.damage:
                 _log.error("Part of the queue is damaged and was passed over", output=self.output, where=place)
             for gap in reading.gaps:
-                missing = cursor.give_up(gap, DAMAGED, self.held.values())
+                parts = cursor.unfinished(gap, self.held.values())
+                missing = sum(part.records for part in parts)
                 if missing:
                     _log.error("Records are missing from the queue", output=self.output, records=missing)
-                self._queue.cursor_moved(self.output)
+                for part in parts:
+                    self.finish(part, {DAMAGED: part.records})
             fresh = [stored for stored in reading.stored if not cursor.is_done(stored.frame.seq)]
             empty = [stored for stored in fresh if not stored.frame.count]
             for stored in empty:
