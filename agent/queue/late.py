@@ -28,6 +28,8 @@ class Late:
     def take(self, counts: Mapping[str, Counts]) -> list[Entry]:
         """The entries, to be written before anything newer; ``counts`` are those on disk. Followed by ``written`` or
         ``not_written``."""
+        if not self._entries:
+            return []
         self._with_taken = {name: total for name, total in self.added_to(counts).items() if total != counts.get(name)}
         self._taken, self._entries = self._entries, {}
         return list(self._taken.values())

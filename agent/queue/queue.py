@@ -286,9 +286,7 @@ class Queue:
                     await (self._make_durable(None) if sync else self._sync())
                 failure = await self._write_once(sync)
             except OSError as error:
-                made_room = not made_room and await self._admission.make_room_for(error)
-                if not made_room:
-                    await self._in_trouble(error)
+                made_room = await self._overcome(error, made_room)
             else:
                 self._mended()
                 return failure
@@ -307,8 +305,16 @@ class Queue:
         self._late.written()
         return failure
 
+    async def _overcome(self, error: OSError, made_room: bool) -> bool:
+        """A write failed: make room for it, but if that was done just before, or does not help, wait a little. True if
+        room was made."""
+        if not made_room and await self._admission.make_room_for(error):
+            return True
+        await self._in_trouble(error)
+        return False
+
     async def _in_trouble(self, error: OSError) -> None:
-        """A write failed: say so, drop the records of inputs that are not to wait, wait a little."""
+        """Nothing can be written: say so, drop the records of inputs that are not to wait, wait a little."""
         self._admission.trouble = error.strerror or str(error)
         _log.error(
             "The queue cannot be written; nothing accepted is lost, inputs wait or shed",
@@ -389,11 +395,12 @@ class Queue:
         self.wake_readers()
 
     async def _rewrite(self) -> None:
+        made_room = False
         while True:
             try:
                 await self._on_writer(self._wal.rewrite)
             except OSError as error:
-                await self._in_trouble(error)
+                made_room = await self._overcome(error, made_room)
             else:
                 return self._mended()
 
