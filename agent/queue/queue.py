@@ -11,9 +11,9 @@ What it promises, and the tests hold it to:
 * Memory does not depend on the backlog: what is held is the batches waiting for the writer and the groups not yet
   synced.
 
-The write-ahead log (``wal``) does what blocks; here are the policies around it, on the event loop: who waits, what is
-dropped, when to sync, when a segment may go. Three threads: one deflates and writes, one syncs, one reads and moves
-cursors.
+The write-ahead log (``wal``) does what blocks; here is what runs around it on the event loop: groups, syncs, and what
+to do when the disk fails. Who waits and what is dropped when there is no room is ``admission``'s, when a segment may go
+is ``housekeeping``'s. Three threads: one deflates and writes, one syncs, one reads and moves cursors.
 """
 
 import asyncio

@@ -17,7 +17,7 @@ from agent.ledger import make_ledger, read_ledger
 from agent.queue import admission, housekeeping
 from agent.queue import queue as queue_module
 from agent.queue.config import OnFull, QueueConfig, Shed
-from agent.queue.cursor import Range
+from agent.queue.cursor import SLOT_BYTES, Range
 from agent.queue.disk import RealDisk
 from agent.queue.queue import Queue, open_queue
 from tests.queue.entries import RUN, entry, ids
@@ -319,7 +319,24 @@ def test_cursor_that_could_not_be_written_is_written_once_it_can_be(tmp_path: Pa
         subscription.finish(Range(stored.frame.seq, stored.frame.seq, 3, 3), {"delivered": 3})
         await _eventually(lambda: disk.failures > 3)
         disk.heal()
-        await _eventually(lambda: read_ledger(tmp_path).outputs["out"].fates == {"delivered": 3})
+        await _eventually(lambda: "out" in (said := read_ledger(tmp_path).outputs) and said["out"].queued == 0)
+        assert read_ledger(tmp_path).outputs["out"].fates == {"delivered": 3}
+
+    _with_queue(disk, _config(tmp_path), body)
+
+
+def test_cursor_file_made_on_a_full_disk_gets_its_room_later(tmp_path: Path) -> None:
+    """A cursor file whose making was cut short is made whole when there is room, so that the cursor moves on the next
+    full disk."""
+    disk = BrokenDisk()
+
+    async def body(queue: Queue) -> None:
+        disk.break_down(errno.ENOSPC, "write")
+        queue.subscribe("out", from_oldest=True)
+        await _eventually(lambda: disk.failures > 3)
+        assert (tmp_path / "cursor-out").stat().st_size < 2 * SLOT_BYTES
+        disk.heal()
+        await _eventually(lambda: (tmp_path / "cursor-out").stat().st_size == 2 * SLOT_BYTES)
 
     _with_queue(disk, _config(tmp_path), body)
 

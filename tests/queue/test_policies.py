@@ -18,6 +18,8 @@ from agent.delivery.dead_letters import DeadLetters, DeadLettersConfig
 from agent.delivery.loop import DeliveryLoop
 from agent.errors import Retryable
 from agent.ledger import Ledger, make_ledger, read_ledger
+from agent.outputs.local.config import LocalConfig
+from agent.outputs.local.output import LocalOutput
 from agent.pipeline import Pipeline
 from agent.processors.normalise import Normaliser
 from agent.queue import admission
@@ -303,6 +305,41 @@ def test_output_with_a_cursor_of_its_own_agrees_after_a_restart(tmp_path: Path, 
     learned = _with_queue(_config(tmp_path), second)
     assert learned.counts == said.counts
     assert learned.low == said.low
+
+
+def test_embedded_store_agrees_after_a_restart(tmp_path: Path) -> None:
+    """The store fell behind and lost records to its `max_lag`: after a restart its own cursor, the queue's and what the
+    store holds say the same, and the reason is the one it was."""
+
+    async def life(first: int, last: int) -> tuple[Cursor, dict[str, int], int]:
+        config = _config(tmp_path / "queue")
+        async with (
+            asyncio.timeout(30),
+            LocalOutput(LocalConfig(path=tmp_path / "store")) as output,
+            open_queue(config, RUN) as queue,
+        ):
+            stored = await output.load_cursor()
+            own = decode_cursor(stored) if stored is not None else None
+            out = queue.subscribe("local", from_oldest=True, own_cursor=own, max_lag=TINY_LAG)
+            out.before_trim = output.make_durable
+            began: Cursor = decode_cursor(encode_cursor(out.cursor))
+            loop = DeliveryLoop(output, queue, out, QUICK, DeadLetters(tmp_path / "dead", DeadLettersConfig()))
+            running = asyncio.create_task(loop.run())
+            await _append_many(queue, first, first + 9)
+            await _eventually(lambda: not out.queued)
+            running.cancel()
+            await asyncio.wait([running])
+            await _append_many(queue, first + 10, last)  # the store takes nothing any more
+            assert _ledger(queue).balances
+            return began, dict(out.cursor.counts), output.counts.stored
+
+    _, ended, stored = asyncio.run(life(1, 80))
+    assert ended["delivered"] == stored == 10
+    assert ended["dropped.max_lag"] > 0
+    began, at_last, stored = asyncio.run(life(101, 110))
+    assert began.counts == ended
+    assert at_last == {"delivered": 10 + stored, "dropped.max_lag": 90 - 10 - stored}
+    assert read_ledger(tmp_path / "queue").balances
 
 
 # Two outputs.
