@@ -73,20 +73,17 @@ class CursorFiles:
 
     def _open(self, output: str) -> int:
         path = self._folder / f"{PREFIX}{output}"
-        is_new = False
         try:
             handle = self._disk.open(path, write=True)
         except FileNotFoundError:
             handle = self._disk.create(path)
-            is_new = True
         try:
             size = self._disk.size(handle)
             if size < 2 * SLOT_BYTES:
                 # Real zeros, not a hole: the blocks must be there when the disk is full.
                 self._disk.write(handle, [bytes(2 * SLOT_BYTES - size)], size)
                 self._disk.sync(handle)
-            if is_new:
-                self._disk.sync_folder(self._folder)
+            self._disk.sync_folder(self._folder)
         except OSError:
             self._disk.close(handle)
             raise
