@@ -315,6 +315,7 @@ async def _deliver_to(
         config.id,
         from_oldest=config.start == "oldest",
         own_cursor=decode_cursor(stored) if stored is not None else None,
+        max_lag=config.delivery.max_lag,
     )
     subscription.before_trim = getattr(output, "make_durable", None)
     dead_letters = DeadLetters(root.queue.path / DEAD_LETTERS / config.id, root.dead_letters)

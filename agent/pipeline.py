@@ -4,6 +4,9 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from agent.inputs.contract import Emit
+from agent.log import Log
+from agent.processors.normalise.levels import Level
+from agent.processors.shed import shed
 from agent.queue.config import OnFull
 from agent.queue.group import Entry
 from agent.queue.queue import Queue
@@ -12,6 +15,8 @@ from agent.render import render
 
 Processor = Callable[[Batch], Batch]
 """Synchronous and pure; what it drops it counts by reason in ``batch.counts.dropped``."""
+
+_log = Log("pipeline")
 
 
 class Pipeline:
@@ -22,6 +27,7 @@ class Pipeline:
         self._queue = queue
         self._run = run
         self._numbers = itertools.count(1)
+        self._shed = 0
 
     def emit_through(self, processors: Sequence[Processor], on_full: OnFull) -> Emit:
         """What an input awaits for each batch: it returns when the batch is in the queue as far as the sync policy
@@ -30,7 +36,22 @@ class Pipeline:
         async def emit(batch: Batch) -> None:
             for process in processors:
                 batch = process(batch)
+            below = self._queue.shed_below
+            if below is not None:
+                batch = self._without(batch, below)
             documents = render(batch, self._run, next(self._numbers))
             await self._queue.append(Entry(batch.input, documents, batch.origin, batch.counts), on_full)
 
         return emit
+
+    def _without(self, batch: Batch, below: Level) -> Batch:
+        """Make do with less while room is short. Before ids are given, so that they have no gaps."""
+        kept = batch.counts.kept
+        batch = shed(batch, below)
+        if batch.counts.kept < kept:
+            self._shed += kept - batch.counts.kept
+            _log.error(
+                "The queue fills up: records of low levels are dropped",
+                input=batch.input, below=below, since_start=self._shed,
+            )  # fmt: skip
+        return batch

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Duration, Size
+from agent.queue.config import MaxLag
 
 
 class DeliveryConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -23,3 +24,7 @@ class DeliveryConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         Duration, Meta(gt=0, description="First wait after a failure; doubles, with full jitter.")
     ] = 0.5
     backoff_max: Annotated[Duration, Meta(gt=0, description="Longest wait between two attempts.")] = 30.0
+    max_lag: Annotated[
+        MaxLag | None,
+        Meta(description="How far this output may fall behind when the queue is full; without it, as far as it does."),
+    ] = None

@@ -13,6 +13,41 @@ OnFull = Literal["block", "drop_oldest", "drop_newest"]
 """What happens to new records when the queue is full: the input waits, the oldest queued records go, or the new ones
 go. Drops are counted."""
 
+ShedLevel = Literal["info", "warning", "error", "critical"]
+
+
+class Shed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Records that go first when the queue fills up: those of low levels, counted by level, before anybody waits."""
+
+    below: Annotated[ShedLevel, Meta(description="Records of lower levels are dropped; those without one are kept.")]
+    above: Annotated[
+        float,
+        Meta(
+            gt=0, le=1,
+            description="Share of `max_bytes` from which on they are. With 1, only while inputs wait for room or the "
+            "disk takes nothing.",
+        ),
+    ] = 0.8  # fmt: skip
+
+
+class MaxLag(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What one output may hold back when the queue is full. An output that is further behind loses its oldest records,
+    counted, so that inputs and the other outputs can go on."""
+
+    size: Annotated[Size | None, Meta(description="Bytes of the queue it may hold back.")] = None
+    age: Annotated[Duration | None, Meta(description="Time for which it may hold records back.")] = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that no single field shows."""
+        if self.size is None and self.age is None:
+            yield "", "give it a `size`, an `age` or both; without `max_lag` an output holds records for ever"
+
+    def is_exceeded(self, held_bytes: int, held_secs: float | None) -> bool:
+        """Whether an output that holds back so many bytes, the oldest for so long (None: nobody knows), is too far
+        behind."""
+        too_much = self.size is not None and held_bytes > self.size
+        return too_much or (self.age is not None and held_secs is not None and held_secs > self.age)
+
 
 class QueueConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The write-ahead log every record passes through on its way to the outputs."""
@@ -35,6 +70,10 @@ class QueueConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = "interval"
     sync_interval: Annotated[Duration, Meta(gt=0, description="Time between two fsyncs with `sync: interval`.")] = 0.1
+
+    shed: Annotated[
+        Shed | None, Meta(description="What is dropped first when the queue fills up; nothing unless given.")
+    ] = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that no single field shows."""

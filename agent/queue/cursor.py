@@ -15,6 +15,7 @@ since.
 """
 
 import struct
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -26,6 +27,9 @@ SLOT_BYTES: Final = 8192
 _MAGIC: Final = b"cursor1\n"
 _HEAD: Final = struct.Struct("<8sIIQ")
 PREFIX: Final = "cursor-"
+DROPPED: Final = "dropped."
+"""What begins the fate of records dropped by policy."""
+DAMAGED: Final = "damaged"
 
 
 class Range(msgspec.Struct, array_like=True):
@@ -45,8 +49,12 @@ class Cursor(msgspec.Struct):
     appended to the queue up to the end of frame ``low``; ``start_total`` the same when this output joined. So
     ``start_total + sum(counts) == low_total + sum(done.records)`` always, which the ledger checks. ``counts`` is keyed
     by fate (``delivered``, ``rescued``, ``dead_lettered``, ``damaged``, ``dropped.<reason>``, ``filtered.<rule>``);
-    ``noted`` counts what does not enter the sum (``duplicates``, ``failure_store``, ``retried``). ``dropped_through``
-    is the last frame dropped by policy, ``dropped_total`` the queue's total behind it.
+    ``noted`` counts what does not enter the sum (``duplicates``, ``failure_store``, ``retried``).
+
+    ``dropped_through`` is the last frame dropped by policy, ``dropped_total`` the queue's total behind it and
+    ``dropped_fate`` what its records were counted as. Frames up to it that are not finished were at the output when
+    the others were dropped: they are gone from the disk, and get their fate from the output's answer, or, if the
+    process ends before there is one, the same as the others (``settle_drops``).
     """
 
     low: int = 0
@@ -57,6 +65,12 @@ class Cursor(msgspec.Struct):
     noted: dict[str, int] = {}
     dropped_through: int = 0
     dropped_total: int = 0
+    dropped_fate: str = ""
+
+    @property
+    def needs_from(self) -> int:
+        """The first frame that may still be read for this output: segments that end before it can go."""
+        return max(self.low, self.dropped_through) + 1
 
     def is_done(self, seq: int) -> bool:
         """Whether the frame is finished."""
@@ -92,28 +106,62 @@ class Cursor(msgspec.Struct):
         """Frames are finished, in any order. ``fates`` must add up to the range's records."""
         if sum(fates.values()) != done.records:
             raise ValueError(f"fates {fates} do not add up to {done.records} records")
-        if done.last <= self.low:
-            return  # dropped by policy while in flight; that is how they were counted
+        if self.is_done(done.last):
+            return  # dropped by policy meanwhile; that is how they were counted
         self.count(fates)
         self.done.append(done)
         self._close_up()
 
-    def drop_through(self, seq: int, total: int, fate: str) -> int:
+    def drop_through(self, seq: int, total: int, fate: str, held: Iterable[Range] = ()) -> int:
         """The frames up to ``seq`` are gone by policy; ``total`` is the queue's total at the end of that frame. What
-        was not finished of them gets ``fate``. Returns how many records that were."""
-        self.dropped_through, self.dropped_total = seq, total
-        if seq <= self.low:
-            return 0
-        for r in self.done:
-            if r.first <= seq < r.last:
-                seq, total = r.last, r.total
-        behind = sum(r.records for r in self.done if r.last <= seq)
-        missing = total - self.low_total - behind
-        self.count({fate: missing})
-        self.low, self.low_total = seq, total
-        self.done = [r for r in self.done if r.last > seq]
+        was not finished of them gets ``fate``, except for the frames ``held``, which are at the output and will be
+        finished. Returns how many records that were."""
+        if seq > self.dropped_through:
+            self.dropped_through, self.dropped_total, self.dropped_fate = seq, total, fate
+        parts = self.unfinished(Range(self.low + 1, seq, total - self.low_total, total), held)
+        records = sum(part.records for part in parts)
+        self.count({fate: records})
+        self.done += parts
         self._close_up()
-        return missing
+        return records
+
+    def unfinished(self, gap: Range, held: Iterable[Range] = ()) -> list[Range]:
+        """The parts of a range of frames that are neither finished nor ``held``, each with its share of the
+        records."""
+        parts: list[Range] = []
+        first, total = gap.first, gap.total - gap.records
+        if first <= self.low:
+            first, total = self.low + 1, self.low_total
+        for known in sorted([*self.done, *held, Range(gap.last + 1, gap.last + 1, 0, gap.total)], key=_first):
+            if known.last < first:
+                continue
+            if first < known.first and first <= gap.last:
+                before = known.total - known.records
+                parts.append(Range(first, known.first - 1, before - total, before))
+            first, total = known.last + 1, known.total
+        return parts
+
+    def settle_drops(self) -> None:
+        """The process that held frames when they were dropped by policy is gone: they are dropped too."""
+        if self.dropped_through > self.low:
+            self.drop_through(self.dropped_through, self.dropped_total, self.dropped_fate)
+
+    def take_drops(self, known: "Cursor") -> None:
+        """This is the cursor an output stored by itself, and ``known`` the queue's own copy, its drops settled. What
+        ``known`` says was dropped since is dropped here, by the same reasons. Frames dropped there that the output had
+        stored are not dropped here; frames gone that ``known`` did not drop were lost by the output: damaged."""
+        if known.dropped_through <= self.low:
+            return
+        before = dict(self.counts)
+        missing = self.drop_through(known.dropped_through, known.dropped_total, DAMAGED)
+        self.dropped_fate = known.dropped_fate
+        self.counts = before
+        for fate, n in known.counts.items():
+            if fate.startswith(DROPPED):
+                taken = min(missing, max(0, n - before.get(fate, 0)))
+                self.count({fate: taken})
+                missing -= taken
+        self.count({DAMAGED: missing})
 
     def _close_up(self) -> None:
         self.done.sort(key=lambda r: r.first)
@@ -127,6 +175,10 @@ class Cursor(msgspec.Struct):
             else:
                 joined.append(r)
         self.done = joined
+
+
+def _first(frames: Range) -> int:
+    return frames.first
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -144,13 +196,32 @@ def decode_cursor(data: bytes) -> Cursor:
 
 
 def encode_slot(cursor: Cursor, generation: int) -> bytes:
-    """A slot, padded to its full size."""
+    """A slot, padded to its full size.
+
+    A cursor whose finished frames lie in so many places that they do not fit is written without the oldest of them:
+    after a restart those are sent again, under the same ids, and counted then.
+    """
     payload = _encode(cursor)
-    if len(payload) > SLOT_BYTES - _HEAD.size:
-        raise ValueError("cursor does not fit its slot")
+    while len(payload) > SLOT_BYTES - _HEAD.size:
+        if not cursor.done:
+            raise ValueError("cursor does not fit its slot")
+        cursor = _without_oldest(cursor, 1 + len(cursor.done) // 8)
+        payload = _encode(cursor)
     behind_crc = _HEAD.pack(_MAGIC, 0, len(payload), generation)[12:] + payload
     slot = _MAGIC + isal_zlib.crc32(behind_crc).to_bytes(4, "little") + behind_crc
     return slot.ljust(SLOT_BYTES, b"\0")
+
+
+def _without_oldest(cursor: Cursor, n: int) -> Cursor:
+    """The cursor as if its ``n`` oldest finished ranges were not. Their records are taken off what was delivered, as
+    nearly all of them were; the sum is exact in any case."""
+    forgotten = sum(r.records for r in cursor.done[:n])
+    counts = dict(cursor.counts)
+    for fate in sorted(counts, key=lambda fate: fate != "delivered"):
+        taken = min(forgotten, counts[fate])
+        counts[fate] -= taken
+        forgotten -= taken
+    return msgspec.structs.replace(cursor, done=cursor.done[n:], counts=counts)
 
 
 def decode_slot(slot: bytes) -> tuple[Cursor, int] | None:

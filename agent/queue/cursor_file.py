@@ -74,11 +74,17 @@ class CursorFiles:
     def _open(self, output: str) -> int:
         path = self._folder / f"{PREFIX}{output}"
         try:
-            return self._disk.open(path, write=True)
+            handle = self._disk.open(path, write=True)
         except FileNotFoundError:
             handle = self._disk.create(path)
-            # Real zeros, not a hole: the blocks must be there when the disk is full.
-            self._disk.write(handle, [bytes(2 * SLOT_BYTES)], 0)
-            self._disk.sync(handle)
+        try:
+            size = self._disk.size(handle)
+            if size < 2 * SLOT_BYTES:
+                # Real zeros, not a hole: the blocks must be there when the disk is full.
+                self._disk.write(handle, [bytes(2 * SLOT_BYTES - size)], size)
+                self._disk.sync(handle)
             self._disk.sync_folder(self._folder)
-            return handle
+        except OSError:
+            self._disk.close(handle)
+            raise
+        return handle

@@ -11,9 +11,9 @@ What it promises, and the tests hold it to:
 * Memory does not depend on the backlog: what is held is the batches waiting for the writer and the groups not yet
   synced.
 
-The write-ahead log (``wal``) does what blocks; here are the policies around it, on the event loop: who waits, what is
-dropped, when to sync, when a segment may go. Three threads: one deflates and writes, one syncs, one reads and moves
-cursors.
+The write-ahead log (``wal``) does what blocks; here is what runs around it on the event loop: groups, syncs, and what
+to do when the disk fails. Who waits and what is dropped when there is no room is ``admission``'s, when a segment may go
+is ``housekeeping``'s. Three threads: one deflates and writes, one syncs, one reads and moves cursors.
 """
 
 import asyncio
@@ -29,13 +29,15 @@ import msgspec
 
 from agent.errors import QueueError
 from agent.log import Log
-from agent.queue.config import OnFull, QueueConfig
+from agent.queue.admission import Admission
+from agent.queue.config import MaxLag, OnFull, QueueConfig, ShedLevel
 from agent.queue.cursor import Cursor
 from agent.queue.cursor_file import CursorFiles
 from agent.queue.disk import Disk, RealDisk
 from agent.queue.frame import Stored
 from agent.queue.group import Entry
 from agent.queue.housekeeping import Housekeeping
+from agent.queue.late import Late
 from agent.queue.receipts import Receipts
 from agent.queue.recovery import Recovered, recover
 from agent.queue.subscription import Subscription
@@ -45,6 +47,8 @@ from agent.record import Counts
 GROUP_BYTES = 8 * 1024**2
 """Batches waiting together are written as one group up to about this many bytes, uncompressed."""
 DISK_RETRY_SECS = 1.0
+COUNTS_SECS = 1.0
+"""What is dropped for want of room is counted on disk within this time; were it at once, a full queue would grow."""
 _LEAST_SEGMENT = 64 * 1024
 LOCK = "lock"
 
@@ -55,6 +59,7 @@ T = TypeVar("T")
 class _Waiting(msgspec.Struct, eq=False):
     entry: Entry
     raw_bytes: int
+    on_full: OnFull
     done: asyncio.Future[None]
 
 
@@ -67,8 +72,6 @@ class Queue:
         self.folder: Path = config.path
         self.visible_changed = asyncio.Event()
         self.subscriptions: dict[str, Subscription] = {}
-        self.trouble: str | None = None
-        """Why nothing can be written at the moment, or None."""
         self.progress = 0
         """Grows whenever something is written or finished; the watchdog looks at it."""
         self._config = config
@@ -88,11 +91,15 @@ class Queue:
             self.on_reader,
             lambda: bool(self.trouble),
         )
+        self._admission = Admission(config, self._wal, self._housekeeping)
         self._lost_cursors = set(recovered.unreadable_cursors)
+        for cursor in self._cursor_files.cursors.values():
+            cursor.settle_drops()
         self._waiting: list[_Waiting] = []
-        self._waiting_bytes = 0
+        self._group: list[_Waiting] = []
+        self._written: list[_Waiting] = []
         self._unsynced_waiters: list[asyncio.Future[None]] = []
-        self._late: dict[str, Counts] = {}
+        self._late = Late()
         self._write_wanted = asyncio.Event()
         self._sync_wanted = asyncio.Event()
         self._syncing = asyncio.Lock()
@@ -116,8 +123,8 @@ class Queue:
 
     @property
     def counts(self) -> dict[str, Counts]:
-        """The cumulative counts of each input."""
-        return self._wal.state.counts
+        """The cumulative counts of each input, with what is not yet on disk of them."""
+        return self._late.added_to(self._wal.state.counts)
 
     @property
     def segments(self) -> list[Segment]:
@@ -132,7 +139,22 @@ class Queue:
     @property
     def has_waiting(self) -> bool:
         """Whether batches wait to be written or synced."""
-        return bool(self._waiting) or self._wal.has_unsynced
+        return bool(self._waiting or self._group or self._written) or self._wal.has_unsynced
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written at the moment, or None."""
+        return self._admission.trouble
+
+    @property
+    def is_full(self) -> bool:
+        """Whether inputs wait for room, or the disk takes nothing."""
+        return self._admission.is_full
+
+    @property
+    def shed_below(self) -> ShedLevel | None:
+        """Records below this level are to be dropped before they come here, for want of room; None when none are."""
+        return self._admission.shed_below
 
     @property
     def max_bytes(self) -> int:
@@ -148,15 +170,18 @@ class Queue:
         """How far the input's sources were read: ``Origin.state`` by source."""
         return {source: o.state for (owner, source), o in self._wal.state.origins.items() if owner == input_id}
 
-    def subscribe(self, output: str, *, from_oldest: bool, own_cursor: Cursor | None = None) -> Subscription:
+    def subscribe(
+        self, output: str, *, from_oldest: bool, own_cursor: Cursor | None = None, max_lag: MaxLag | None = None
+    ) -> Subscription:
         """The output's end of the queue. A new output starts at now, or at the oldest record still here. ``own_cursor``
-        is what the output itself stored in its transactions, and is believed before the queue's own copy."""
+        is what the output itself stored in its transactions, and is believed before the queue's own copy, but for what
+        was dropped by policy since. ``max_lag`` is what the output may hold back when the queue is full."""
         known = self._cursor_files.cursors.get(output)
         cursor = own_cursor or known or self._fresh_cursor(from_oldest or output in self._lost_cursors)
-        if own_cursor is not None and known is not None and known.dropped_through > own_cursor.low:
-            cursor.drop_through(known.dropped_through, known.dropped_total, "dropped.queue_full")
+        if own_cursor is not None and known is not None:
+            own_cursor.take_drops(known)
         self._housekeeping.own(output, cursor)
-        subscription = Subscription(self, output, cursor)
+        subscription = Subscription(self, output, cursor, max_lag)
         self.subscriptions[output] = subscription
         return subscription
 
@@ -190,43 +215,42 @@ class Queue:
     async def append(self, entry: Entry, on_full: OnFull) -> None:
         """Put a batch into the queue; returns when it is there as far as the sync policy says.
 
-        When the queue is full it waits, drops the oldest segment, or drops the batch (counted as ``queue_full``), as
-        ``on_full`` says. A cancelled append may still be written, together with its position.
+        When the queue is full, or the disk takes nothing, it waits, drops the oldest segment, or drops the batch
+        (counted as ``queue_full``), as ``on_full`` says; neither kind of dropping waits for the disk. What is dropped
+        is counted, and its position moved, in one write, at the latest a second after the disk takes any: a process
+        killed before that has neither, and reads the records again where the input can. A cancelled append may still
+        be written, together with its position.
         """
         raw_bytes = entry.raw_bytes
-        if not await self._admit(raw_bytes, on_full):
-            entry, raw_bytes = _without_records(entry), 0
-            if self.trouble:
-                self._late.setdefault(entry.input, Counts()).add(entry.counts)
-                return
-        waiting = _Waiting(entry, raw_bytes, asyncio.get_running_loop().create_future())
+        if not await self._admission.admit(raw_bytes, on_full):
+            self._drop(entry)
+            return
+        waiting = _Waiting(entry, raw_bytes, on_full, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        self._waiting_bytes += raw_bytes
+        self._admission.waiting_bytes += raw_bytes
         self._write_wanted.set()
         await waiting.done
 
-    async def _admit(self, raw_bytes: int, on_full: OnFull) -> bool:
-        need = min(raw_bytes, self._config.max_bytes // 2)
-        while self.trouble or self.used_bytes + self._waiting_bytes + need > self._config.max_bytes:
-            if on_full == "drop_newest":
-                _log.error("The queue is full: new records are dropped", used_bytes=self.used_bytes)
-                return False
-            if on_full == "drop_oldest" and not self.trouble and await self._drop_oldest():
-                continue
-            _log.warning("The queue is full: inputs wait", used_bytes=self.used_bytes, reason=self.trouble)
-            await self._housekeeping.wait_for_room()
-        return True
+    def _drop(self, entry: Entry) -> None:
+        if not self._late:
+            self._write_wanted.set()
+        self._late.drop(entry)
 
     async def _write_loop(self) -> None:
-        while not (self._closing and not self._waiting):
-            if not self._waiting:
+        while self._waiting or self._late or not self._closing:
+            if not self._waiting and not self._closing:
                 self._write_wanted.clear()
-                await self._write_wanted.wait()
-                continue
-            group = self._next_group()
-            await self._write_group([waiting.entry for waiting in group])
-            for waiting in group:
-                self._waiting_bytes -= waiting.raw_bytes
+                try:
+                    async with asyncio.timeout(COUNTS_SECS if self._late else None):
+                        await self._write_wanted.wait()
+                    continue
+                except TimeoutError:
+                    pass
+            self._group = self._next_group()
+            await self._write_group()
+            written, self._written = self._written, []
+            for waiting in written:
+                self._admission.waiting_bytes -= waiting.raw_bytes
                 if self._config.sync == "always":
                     self._unsynced_waiters.append(waiting.done)
                 else:
@@ -249,53 +273,86 @@ class Queue:
         group, self._waiting = self._waiting[:n], self._waiting[n:]
         return group
 
-    async def _write_group(self, entries: list[Entry]) -> None:
-        """Returns when the entries are written, however long the disk is in trouble."""
-        late, self._late = self._late, {}
-        entries += [Entry(name, [], None, counts) for name, counts in late.items()]
+    async def _write_group(self) -> None:
+        """Returns when the group is written, however long the disk is in trouble, or dropped as its inputs wish."""
         rested = time.monotonic() - self._written_at >= self._config.sync_interval
         if rested and self._config.sync == "interval" and not self._syncing.locked():
             # At a trickle the sync is due anyway: one hop to a thread does both.
             async with self._syncing:
-                await self._make_durable(await self._write(entries, sync=True))
+                await self._make_durable(await self._write(sync=True))
         else:
-            await self._write(entries, sync=False)
+            await self._write(sync=False)
         self._written_at = time.monotonic()
         self.progress += 1
 
-    async def _write(self, entries: list[Entry], *, sync: bool) -> OSError | None:
-        """Write, and with ``sync`` try to sync in the same go; returns what the sync failed with."""
+    async def _write(self, *, sync: bool) -> OSError | None:
+        """Write the group, and with ``sync`` try to sync in the same go; returns what the sync failed with."""
+        made_room = False
         while True:
             try:
                 if self._wal.must_sync_first:
                     await (self._make_durable(None) if sync else self._sync())
-                failure = await self._on_writer(self._append_blocking, entries, sync)
+                failure = await self._write_once(sync)
             except OSError as error:
-                await self._in_trouble(error)
+                made_room = await self._overcome(error, made_room)
             else:
                 self._mended()
                 return failure
 
+    async def _write_once(self, sync: bool) -> OSError | None:
+        # What is being written, or is written, is out of ``_in_trouble``'s reach.
+        self._written, self._group = self._group, []
+        # What was dropped before the group comes before it: the positions behind the group are the newer ones.
+        entries = [*self._late.take(self._wal.state.counts), *(waiting.entry for waiting in self._written)]
+        try:
+            failure = await self._on_writer(self._append_blocking, entries, sync)
+        except OSError:
+            self._group, self._written = self._written, []
+            self._late.not_written()
+            raise
+        self._late.written()
+        return failure
+
+    async def _overcome(self, error: OSError, made_room: bool) -> bool:
+        """A write failed: make room for it, but if that was done just before, or does not help, wait a little. True if
+        room was made."""
+        if not made_room and await self._admission.make_room_for(error):
+            return True
+        await self._in_trouble(error)
+        return False
+
     async def _in_trouble(self, error: OSError) -> None:
-        """A write failed: say so, let finished segments go, wait a little."""
-        self.trouble = error.strerror or str(error)
+        """Nothing can be written: say so, drop the records of inputs that are not to wait, wait a little."""
+        self._admission.trouble = error.strerror or str(error)
         _log.error(
             "The queue cannot be written; nothing accepted is lost, inputs wait or shed",
             path=str(self.folder),
             error=self.trouble,
         )
+        self._waiting = self._drop_all_but_blocking(self._waiting)
+        self._group = self._drop_all_but_blocking(self._group)
+        self._housekeeping.room.set()  # whoever waits for room is to think again
         self._housekeeping.hurry()
         await asyncio.sleep(DISK_RETRY_SECS)
+
+    def _drop_all_but_blocking(self, batches: list[_Waiting]) -> list[_Waiting]:
+        for waiting in batches:
+            if waiting.on_full != "block":
+                self._drop(waiting.entry)
+                self._admission.waiting_bytes -= waiting.raw_bytes
+                _resolve(waiting.done)
+        return [waiting for waiting in batches if waiting.on_full == "block"]
 
     def _mended(self) -> None:
         if self.trouble:
             _log.info("The queue can be written again", path=str(self.folder))
-            self.trouble = None
+            self._admission.trouble = None
             self._housekeeping.room.set()
 
     def _append_blocking(self, entries: list[Entry], sync: bool) -> OSError | None:
-        if self.disk.free(self.folder) < self._config.min_free:
-            raise OSError(errno.ENOSPC, f"less than min_free ({self._config.min_free} bytes) is free on the disk")
+        least = self._config.min_free
+        if least and self.disk.free(self.folder) < least + sum(entry.raw_bytes for entry in entries):
+            raise OSError(errno.ENOSPC, f"less than min_free ({least} bytes) would be free on the disk")
         self._wal.append(entries)
         if sync:
             try:
@@ -346,11 +403,12 @@ class Queue:
         self.wake_readers()
 
     async def _rewrite(self) -> None:
+        made_room = False
         while True:
             try:
                 await self._on_writer(self._wal.rewrite)
             except OSError as error:
-                await self._in_trouble(error)
+                made_room = await self._overcome(error, made_room)
             else:
                 return self._mended()
 
@@ -358,17 +416,6 @@ class Queue:
         """Let everyone who waits for ``visible_changed`` look again."""
         changed, self.visible_changed = self.visible_changed, asyncio.Event()
         changed.set()
-
-    async def _drop_oldest(self) -> bool:
-        """Give up the oldest segment. False when there is none to give."""
-        sealed = self._housekeeping.sealed()
-        if len(sealed) < 2:
-            await self._on_writer(self._wal.seal)
-            await self._sync()
-            sealed = self._housekeeping.sealed()
-        if sealed:
-            await self._housekeeping.give_up(sealed[0])
-        return bool(sealed)
 
     # Life.
 
@@ -396,12 +443,6 @@ def _segment_bytes(config: QueueConfig, free_bytes: int) -> int:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _without_records(entry: Entry) -> Entry:
-    counts = Counts(entry.counts.accepted, entry.counts.bytes, dict(entry.counts.dropped), entry.counts.noted)
-    counts.dropped["queue_full"] = counts.dropped.get("queue_full", 0) + entry.counts.kept
-    return Entry(entry.input, [], entry.origin, counts)
 
 
 @contextlib.asynccontextmanager

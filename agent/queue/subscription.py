@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from agent.log import Log
-from agent.queue.cursor import Cursor, Range
+from agent.queue.config import MaxLag
+from agent.queue.cursor import DAMAGED, Cursor, Range
 from agent.queue.frame import Stored
 from agent.queue.reader import Reader
 
@@ -21,11 +22,15 @@ class Subscription:
     policy.
 
     ``before_trim`` is awaited before segments are deleted: an output that keeps its own cursor makes it durable there.
+    ``held`` are the frames read and not finished, by sequence number. They are whole in memory, so they still get
+    their fate from the output when their segment is dropped meanwhile. ``max_lag`` says what the output may hold back.
     """
 
-    def __init__(self, queue: "Queue", output: str, cursor: Cursor) -> None:
+    def __init__(self, queue: "Queue", output: str, cursor: Cursor, max_lag: MaxLag | None = None) -> None:
         self.output = output
         self.cursor = cursor
+        self.max_lag = max_lag
+        self.held: dict[int, Range] = {}
         self.before_trim: Callable[[], Awaitable[None]] | None = None
         self._queue = queue
         self._reader = Reader(queue.disk, queue.folder, cursor.low + 1, cursor.low_total)
@@ -47,21 +52,26 @@ class Subscription:
             recent = self._queue.recent(self._reader.next_seq)
             if recent and all(stored.frame.count and not cursor.is_done(stored.frame.seq) for stored in recent):
                 self._reader.pass_over(recent)
-                return list(recent)
+                return self._hold(list(recent))
+            gone, gone_total = max((cursor.low, cursor.low_total), (cursor.dropped_through, cursor.dropped_total))
+            extents = self._queue.extents()
             try:
-                reading = await self._queue.on_reader(
-                    self._reader.read, self._queue.extents(), cursor.low, cursor.low_total, max_bytes
-                )
+                reading = await self._queue.on_reader(self._reader.read, extents, gone, gone_total, max_bytes)
             except OSError as error:
+                if extents[0] not in self._queue.extents():
+                    continue  # dropped by policy just then
                 _log.error("The queue cannot be read; trying again", output=self.output, error=str(error))
                 await asyncio.sleep(_READ_RETRY_SECS)
                 continue
             for place in reading.damage:
                 _log.error("Part of the queue is damaged and was passed over", output=self.output, where=place)
             for gap in reading.gaps:
-                if gap.records:
-                    _log.error("Records are missing from the queue", output=self.output, records=gap.records)
-                self.finish(gap, {"damaged": gap.records})
+                parts = cursor.unfinished(gap, self.held.values())
+                missing = sum(part.records for part in parts)
+                if missing:
+                    _log.error("Records are missing from the queue", output=self.output, records=missing)
+                for part in parts:
+                    self.finish(part, {DAMAGED: part.records})
             fresh = [stored for stored in reading.stored if not cursor.is_done(stored.frame.seq)]
             empty = [stored for stored in fresh if not stored.frame.count]
             for stored in empty:
@@ -69,8 +79,13 @@ class Subscription:
             if empty:
                 fresh = [stored for stored in fresh if stored.frame.count]
             if fresh or not reading.stored:
-                return fresh
+                return self._hold(fresh)
         return []
+
+    def _hold(self, stored: list[Stored]) -> list[Stored]:
+        for frame in (s.frame for s in stored):
+            self.held[frame.seq] = Range(frame.seq, frame.seq, frame.count, frame.total + frame.count)
+        return stored
 
     @property
     def queued(self) -> int:
@@ -80,6 +95,7 @@ class Subscription:
     def finish(self, done: Range, fates: dict[str, int]) -> None:
         """These frames need no more work. Durable soon; until then a crash repeats them."""
         self.cursor.finish(done, fates)
+        self.held.pop(done.first, None)
         self._queue.cursor_moved(self.output)
 
     def note(self, notes: dict[str, int]) -> None:

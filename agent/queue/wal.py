@@ -60,6 +60,7 @@ class WriteAheadLog:
         self._run = run
         self._segment_bytes = segment_bytes
         self._show_unsynced = show_unsynced
+        self._newest = max(((s.name.base, s.name.again) for s in self.segments), default=(0, 0))
         self._active: Segment | None = None
         self._unsynced: list[tuple[Segment, Group, int]] = []
 
@@ -182,7 +183,9 @@ class WriteAheadLog:
 
     def _start_segment(self, base: int, total: int) -> Segment:
         mark = segments.new_mark()
-        again = max((s.name.again + 1 for s in self.segments if s.name.base == base), default=0)
+        # Each attempt sorts behind those before it, also one that failed and may come back after a power cut.
+        again = self._newest[1] + 1 if self._newest[0] == base else 0
+        self._newest = base, again
         name = Name(base, again, mark)
         durable = self._durable
         origins = list(durable.origins.values())

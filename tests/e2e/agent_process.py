@@ -45,6 +45,7 @@ class AgentProcess:
         self,
         *options: str,
         mount_queue: str | None = None,
+        namespace_of: int | None = None,
         ordinary_rights: bool = False,
         module: str = "agent",
         under: Sequence[str] = (),
@@ -54,12 +55,15 @@ class AgentProcess:
         command ``run``; ``module`` is the program run in place of modeltail's own, ``under`` the one that runs it.
 
         ``mount_queue`` puts the queue on a disk of that size of its own (``2m``), seen only by the agent and below
-        ``/proc/PID/root``. ``ordinary_rights`` takes from root what lets it read files against their modes.
+        ``/proc/PID/root``; ``namespace_of`` lets the agent see the disks that this process sees. ``ordinary_rights``
+        takes from root what lets it read files against their modes.
         """
         command = [*under, sys.executable, "-m", module, "run", "-c", str(self.config_file), *options]
         if mount_queue is not None:
             mount = f'mount -t tmpfs -o size={mount_queue} none "$0" && exec "$@"'
             command = ["unshare", "-m", "sh", "-c", mount, str(self.queue), *command]
+        if namespace_of is not None:
+            command = ["nsenter", "-m", "-t", str(namespace_of), f"--wd={Path.cwd()}", *command]
         if ordinary_rights and os.geteuid() == 0:
             command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0

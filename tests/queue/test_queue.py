@@ -212,7 +212,7 @@ def _incompressible(batch: int) -> Any:
 
 
 def test_drop_newest_counts_what_it_drops(tmp_path: Path) -> None:
-    """With `drop_newest` the append returns at once, the position moves, and the ledger still balances."""
+    """With `drop_newest` the append returns at once, the position moves, and the ledger balances at any moment."""
     config = _config(tmp_path, max_bytes=1_000_000, segment_bytes=65536)
 
     async def body(queue: Queue) -> None:
@@ -223,10 +223,15 @@ def test_drop_newest_counts_what_it_drops(tmp_path: Path) -> None:
         assert counts.accepted == 40
         assert 0 < counts.dropped["queue_full"] < 40
         assert queue.total == 40 - counts.dropped["queue_full"]
+        assert make_ledger(queue.counts, queue.total, queue.cursors).balances
+
+    async def again(queue: Queue) -> None:
         assert queue.positions("in") == {"s": b"40"}
+        assert queue.counts["in"].accepted == 40
         assert make_ledger(queue.counts, queue.total, queue.cursors).balances
 
     _with_queue(config, body)
+    _with_queue(config, again)
 
 
 def test_drop_oldest_counts_what_it_drops_for_each_output(tmp_path: Path) -> None:
