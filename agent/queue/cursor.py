@@ -63,6 +63,27 @@ class Cursor(msgspec.Struct):
         return seq <= self.low or any(r.first <= seq <= r.last for r in self.done)
 
     @property
+    def end(self) -> tuple[int, int]:
+        """The last finished frame, and the queue's total behind it: what the queue has certainly held."""
+        last = self.done[-1] if self.done else None
+        return (self.low, self.low_total) if last is None else (last.last, last.total)
+
+    def unfinished(self, gap: Range) -> list[Range]:
+        """The parts of a range of frames that are not finished, each with its share of the records."""
+        parts: list[Range] = []
+        first, total = gap.first, gap.total - gap.records
+        if self.low >= first:
+            first, total = self.low + 1, self.low_total
+        for r in self.done:
+            if r.first <= gap.last and first < r.first:
+                parts.append(Range(first, r.first - 1, r.total - r.records - total, r.total - r.records))
+            if first <= r.last:
+                first, total = r.last + 1, r.total
+        if first <= gap.last:
+            parts.append(Range(first, gap.last, gap.total - total, gap.total))
+        return parts
+
+    @property
     def passed(self) -> int:
         """Records this output is through with."""
         return sum(self.counts.values())

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from agent.queue.cursor import PREFIX, SLOT_BYTES, Cursor, encode_slot
+from agent.queue.cursor import PREFIX, SLOT_BYTES, Cursor, encode_cursor, encode_slot
 from agent.queue.disk import Disk
+from agent.queue.recovery import FORGOTTEN
 
 
 class _File(msgspec.Struct, eq=False):
@@ -21,6 +22,8 @@ class CursorFiles:
 
     def __init__(self, disk: Disk, folder: Path, found: dict[str, tuple[Cursor, int]]) -> None:
         self.cursors: dict[str, Cursor] = {output: cursor for output, (cursor, _) in found.items()}
+        self.encoded = {output: encode_cursor(cursor) for output, cursor in self.cursors.items()}
+        """Each cursor whole, as it was when it was last taken."""
         self._files = {output: _File(generation) for output, (_, generation) in found.items()}
         self._disk = disk
         self._folder = folder
@@ -28,6 +31,7 @@ class CursorFiles:
     def own(self, output: str, cursor: Cursor) -> None:
         """This is the output's cursor from now on."""
         self.cursors[output] = cursor
+        self.encoded = {**self.encoded, output: encode_cursor(cursor)}
         self._files.setdefault(output, _File(0)).dirty = True
 
     def touch(self, output: str) -> None:
@@ -43,6 +47,7 @@ class CursorFiles:
                 file.dirty = False
                 file.generation += 1
                 taken.append((output, encode_slot(self.cursors[output], file.generation)))
+                self.encoded = {**self.encoded, output: encode_cursor(self.cursors[output])}
         return taken
 
     def write(self, taken: list[tuple[str, bytes]], *, durable: bool) -> None:
@@ -80,5 +85,7 @@ class CursorFiles:
             # Real zeros, not a hole: the blocks must be there when the disk is full.
             self._disk.write(handle, [bytes(2 * SLOT_BYTES)], 0)
             self._disk.sync(handle)
+            if f"{FORGOTTEN}{output}" in self._disk.names(self._folder):
+                self._disk.unlink(self._folder / f"{FORGOTTEN}{output}")
             self._disk.sync_folder(self._folder)
             return handle

@@ -120,7 +120,8 @@ class Housekeeping:
         sealed = self.sealed()
         if (self._in_trouble() or not self.room.is_set()) and low >= self._wal.state.seq:
             await self._on_writer(self._wal.seal)  # room is wanted that only the active segment can give
-        finished = [segment for segment in sealed[:-1] if segment.last <= low]
+        newest = [segment for segment in sealed if segment.has_positions][-1:] or sealed[-1:]
+        finished = [segment for segment in sealed if segment.last <= low and segment not in newest]
         if finished:
             for subscription in self._subscriptions.values():
                 if subscription.before_trim is not None:

@@ -36,7 +36,9 @@ from agent.queue.disk import Disk, RealDisk
 from agent.queue.frame import Stored
 from agent.queue.group import Entry
 from agent.queue.housekeeping import Housekeeping
-from agent.queue.recovery import Recovered, recover
+from agent.queue.reader import Extent
+from agent.queue.recovery import Recovered
+from agent.queue.start import recover_at_start
 from agent.queue.subscription import Subscription
 from agent.queue.wal import WriteAheadLog
 from agent.record import Counts
@@ -75,6 +77,7 @@ class Queue:
             disk, config.path, run, recovered,
             segment_bytes=_segment_bytes(config, disk.free(config.path)),
             show_unsynced=config.sync == "never",
+            cursors=lambda: self._cursor_files.encoded,
         )  # fmt: skip
         self._cursor_files = CursorFiles(disk, config.path, recovered.cursors)
         self._housekeeping = Housekeeping(
@@ -85,7 +88,8 @@ class Queue:
             self.on_reader,
             lambda: bool(self.trouble),
         )
-        self._lost_cursors = set(recovered.unreadable_cursors)
+        self._unreadable_cursors = set(recovered.unreadable_cursors)
+        self._lost_cursors = recovered.lost_cursors
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._unsynced_waiters: list[asyncio.Future[None]] = []
@@ -110,6 +114,11 @@ class Queue:
     def visible_seq(self) -> int:
         """The last sequence number that outputs may see."""
         return self._wal.visible_seq
+
+    @property
+    def visible(self) -> tuple[int, int]:
+        """The same, and the queue's total behind it."""
+        return self._wal.visible
 
     @property
     def counts(self) -> dict[str, Counts]:
@@ -143,8 +152,14 @@ class Queue:
     def subscribe(self, output: str, *, from_oldest: bool, own_cursor: Cursor | None = None) -> Subscription:
         """The output's end of the queue. A new output starts at now, or at the oldest record still here. ``own_cursor``
         is what the output itself stored in its transactions, and is believed before the queue's own copy."""
-        known = self._cursor_files.cursors.get(output)
-        cursor = own_cursor or known or self._fresh_cursor(from_oldest or output in self._lost_cursors)
+        known = self._cursor_files.cursors.get(output) or self._lost_cursors.get(output)
+        cursor = own_cursor or known or self._fresh_cursor(from_oldest or output in self._unreadable_cursors)
+        if missing := self._wal.reach(*cursor.end):
+            _log.error(
+                "Outputs have seen records that the queue does not hold any more; their input is not known",
+                path=str(self.folder),
+                records=missing,
+            )
         if own_cursor is not None and known is not None and known.dropped_through > own_cursor.low:
             cursor.drop_through(known.dropped_through, known.dropped_total, "dropped.queue_full")
         self._housekeeping.own(output, cursor)
@@ -164,7 +179,7 @@ class Queue:
         recent = self._wal.recent
         return recent if recent and recent[0].frame.seq == seq else []
 
-    def extents(self) -> list[Any]:
+    def extents(self) -> list[Extent]:
         """What readers may read, oldest first."""
         return self._wal.extents()
 
@@ -414,12 +429,10 @@ async def open_queue(config: QueueConfig, run: str, disk: Disk | None = None) ->
     except OSError as error:
         raise QueueError(f"the queue folder {config.path} cannot be used: {error.strerror or error}") from error
     try:
-        recovered = recover(disk, config.path)  # nothing else runs yet that could be held up
-        for found in recovered.segments:
-            if found.damage:
-                _log.error("A segment's header is damaged", segment=found.name.text, reason=found.damage)
-        for output in recovered.unreadable_cursors:
-            _log.error("A cursor is not readable: the output starts at the oldest record here", output=output)
+        try:
+            recovered = recover_at_start(disk, config.path)  # nothing else runs yet that could be held up
+        except OSError as error:
+            raise QueueError(f"the queue folder {config.path} cannot be read: {error.strerror or error}") from error
         queue = Queue(config, run, disk, recovered)
         try:
             async with asyncio.TaskGroup() as tasks:

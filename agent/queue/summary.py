@@ -5,7 +5,7 @@ from pathlib import Path
 from agent.queue.cursor import PREFIX
 from agent.queue.disk import Disk, RealDisk
 from agent.queue.queue import LOCK
-from agent.queue.recovery import recover
+from agent.queue.recovery import FORGOTTEN, recover
 
 
 def summary(folder: Path, disk: Disk | None = None) -> str:
@@ -33,7 +33,7 @@ class InUse(Exception):
 
 
 def forget_output(folder: Path, output: str, disk: Disk | None = None) -> bool:
-    """Delete the cursor of an output that is not configured any more, so that it holds nothing back. False when there
+    """Put away the cursor of an output that is not configured any more, so that it holds nothing back. False when there
     is none.
 
     Raises ``InUse`` while an agent runs on the folder, ``OSError`` when the disk does not let us.
@@ -46,7 +46,8 @@ def forget_output(folder: Path, output: str, disk: Disk | None = None) -> bool:
     try:
         if f"{PREFIX}{output}" not in disk.names(folder):
             return False
-        disk.unlink(folder / f"{PREFIX}{output}")
+        # What segments say of it is forgotten with it.
+        disk.rename(folder / f"{PREFIX}{output}", folder / f"{FORGOTTEN}{output}")
         disk.sync_folder(folder)
         return True
     finally:
