@@ -62,7 +62,7 @@ class Reader:
         self._name: Name | None = None
         self._handle: int | None = None
         self._offset = 0
-        self._unreadable: list[Damage] = []
+        self._unreadable: list[tuple[Damage, bool]] = []  # with whether readable frames follow in the segment
         self._absent: Name | None = None
 
     @property
@@ -134,27 +134,27 @@ class Reader:
             if self._absent != extent.name:
                 self._absent = extent.name  # it may have been deleted since these extents were true: ask again
                 raise
-            self._leave(extent, Damage(extent.name.text, 0, 0, "the file is gone"))
+            self._leave(extent, [])
             return
         try:
             _, offset = read_header(self._disk, handle)
-            broken = None
+            broken = []
         except Damaged as damage:
             at = find_frame(self._disk, handle, extent.name.mark, 0, extent.limit)
             offset = extent.limit if at is None else at
-            broken = Damage(extent.name.text, 0, offset, damage.reason)
+            broken = [(Damage(extent.name.text, 0, offset, damage.reason), at is not None)]
         except BaseException:
             self._disk.close(handle)
             raise
         self._leave(extent, broken)
         self._handle, self._offset = handle, offset
 
-    def _leave(self, extent: Extent, broken: Damage | None) -> None:
+    def _leave(self, extent: Extent, broken: list[tuple[Damage, bool]]) -> None:
         """Go on in the next segment, remembering what was unreadable on the way there."""
         unreadable = self._unreadable
         self.close()
         self._name, self._offset = extent.name, extent.limit
-        self._unreadable = unreadable + ([broken] if broken is not None else [])
+        self._unreadable = unreadable + broken
 
     def _read_group(self, extent: Extent) -> list[Stored]:
         """The next frames that belong together and are not repeated behind this segment. A group cut off at the end of
@@ -167,7 +167,8 @@ class Reader:
             except Damaged as damage:
                 at = find_frame(self._disk, self._handle, extent.name.mark, self._offset + 1, extent.limit)
                 end = extent.limit if at is None else at
-                self._unreadable.append(Damage(extent.name.text, self._offset, end - self._offset, damage.reason))
+                place = Damage(extent.name.text, self._offset, end - self._offset, damage.reason)
+                self._unreadable.append((place, at is not None))
                 self._offset = end
                 if group and at is not None:
                     return group  # more was written behind the damage, so the group had been completed
@@ -194,7 +195,8 @@ class Reader:
 
     def _miss(self, last: int, total: int, extents: Sequence[Extent], reading: Reading) -> None:
         """The frames from here up to ``last`` are not there; ``total`` is the queue's behind them."""
-        places, self._unreadable = self._unreadable, []
+        unreadable, self._unreadable = self._unreadable, []
+        places = [place for place, followed in unreadable if place.length and (followed or total > self._total)]
         oldest, before_oldest = (extents[0].name.base, extents[0].begin_total) if extents else (last + 1, total)
         if self._seq < oldest and self._total <= before_oldest <= total:
             self._gap(min(last, oldest - 1), before_oldest, UNKNOWN_FATE, [], reading)

@@ -30,8 +30,15 @@ def recover_at_start(disk: Disk, folder: Path) -> Recovered:
     for damage in damage_at_start(recovered):
         _log.error(
             "Part of the queue is damaged and was passed over",
-            where=damage.file, offset=damage.offset, bytes=damage.length, reason=damage.reason,
+            path=damage.file, offset=damage.offset, bytes=damage.length, reason=damage.reason,
             copy=set_aside(disk, folder, damage),
+        )  # fmt: skip
+    if recovered.torn and not recovered.missing:
+        newest = recovered.segments[-1]
+        torn = Damage(newest.name.text, newest.size - recovered.torn, recovered.torn, "no whole frame")
+        _log.warning(
+            "The queue's end is torn: inputs go on from the positions before it",
+            path=torn.file, offset=torn.offset, bytes=torn.length, copy=set_aside(disk, folder, torn),
         )  # fmt: skip
     if recovered.missing:
         _log.error(
@@ -50,12 +57,12 @@ def _move_aside(disk: Disk, folder: Path, unusable: Unusable) -> None:
     if unusable.newer:
         _log.error(
             "A segment of a newer modeltail is moved out of the way; its records are not delivered",
-            where=unusable.name, reason=unusable.reason, now=place,
+            path=unusable.name, reason=unusable.reason, now=place,
         )  # fmt: skip
     else:
         _log.error(
             "A file of the queue cannot be read at all and is moved out of the way",
-            where=unusable.name, reason=unusable.reason, now=place,
+            path=unusable.name, reason=unusable.reason, now=place,
         )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ class Subscription:
     ) -> tuple[Reading, dict[tuple[str, int], str]]:
         """Read, and set aside what is damaged. Returns also the copies, by file and offset."""
         reading = self._reader.read(extents, visible, low, low_total, max_bytes)
-        places = [place for gap in reading.gaps for place in gap.places if place.length]
+        places = [place for gap in reading.gaps for place in gap.places]
         queue = self._queue
         return reading, {(place.file, place.offset): set_aside(queue.disk, queue.folder, place) for place in places}
 
@@ -91,7 +91,7 @@ class Subscription:
                 _log.error(
                     "Part of the queue is damaged and was passed over",
                     output=self.output,
-                    where=place.file, offset=place.offset, bytes=place.length, reason=place.reason,
+                    path=place.file, offset=place.offset, bytes=place.length, reason=place.reason,
                     copy=copies.get((place.file, place.offset)),
                 )  # fmt: skip
         records = sum(part.records for part in parts)
