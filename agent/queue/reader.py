@@ -83,7 +83,7 @@ class Reader:
 
         ``visible`` are the last frame that may be read and the queue's total behind it, taken before ``extents``, which
         are the segments as of now, oldest first; ``low`` and ``low_total`` the cursor's, which may have moved past this
-        reader. Raises ``OSError`` when the disk does; the place is kept.
+        reader. Raises ``OSError`` when the disk does and nothing was read before; the place is kept.
         """
         if low >= self._seq:
             self._seq, self._total = low + 1, low_total
@@ -91,11 +91,17 @@ class Reader:
         reading = Reading()
         size = 0
         while size < max_bytes:
-            extent = self._enter(extents)
+            try:
+                extent = self._enter(extents)
+                group = [] if extent is None else self._read_group(extent)
+            except OSError:
+                if reading.stored or reading.gaps:
+                    break  # what was read is not to be lost; the next call meets the trouble again
+                raise
             if extent is None:
                 self._miss(*visible, extents, reading)  # all there is was read: the rest is gone
                 break
-            for stored in self._read_group(extent):
+            for stored in group:
                 size += self._take(stored, extents, reading)
         return reading
 
@@ -159,6 +165,14 @@ class Reader:
     def _read_group(self, extent: Extent) -> list[Stored]:
         """The next frames that belong together and are not repeated behind this segment. A group cut off at the end of
         a segment never happened, unless the next one's total says so."""
+        start, unreadable = self._offset, list(self._unreadable)
+        try:
+            return self._group_from_here(extent)
+        except OSError:
+            self._offset, self._unreadable = start, unreadable
+            raise
+
+    def _group_from_here(self, extent: Extent) -> list[Stored]:
         assert self._handle is not None
         group: list[Stored] = []
         while self._offset < extent.limit:
