@@ -14,6 +14,7 @@ after any part of it was done, and to lose power at one.
 import errno
 import random
 import threading
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -61,6 +62,8 @@ class PowerDisk:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.made: Counter[str] = Counter()
+        """How many calls of each kind there were."""
         self.lose_power_at: int | None = None
         self.failing: Collection[int] = ()
         self.free_bytes = 2**40
@@ -141,7 +144,7 @@ class PowerDisk:
         with self._lock:
             if path in self._files:
                 raise FileExistsError(errno.EEXIST, "File exists")
-            self._count()
+            self._count("create")
             file = _File(bytearray(), b"", [])
             self._change_names(path.parent, [_Entry(path, file)])
             self._check_power()
@@ -164,7 +167,7 @@ class PowerDisk:
         """See ``Disk``."""
         with self._lock:
             data = b"".join(buffers)
-            fails = self._count(may_fail=False)
+            fails = self._count("write", may_fail=False)
             done = data[: self._random.randint(0, len(data))] if fails else data
             self._change(handle, _Change(offset, done))
             self._check_power()
@@ -185,14 +188,14 @@ class PowerDisk:
     def truncate(self, handle: int, size: int) -> None:
         """See ``Disk``."""
         with self._lock:
-            self._count()
+            self._count("truncate")
             self._change(handle, _Change(size, None))
             self._check_power()
 
     def sync(self, handle: int) -> None:
         """See ``Disk``."""
         with self._lock:
-            fails = self._count(may_fail=False)
+            fails = self._count("sync", may_fail=False)
             self._check_power()
             file = self._file(handle)
             if fails:
@@ -209,7 +212,7 @@ class PowerDisk:
     def sync_folder(self, path: Path) -> None:
         """See ``Disk``."""
         with self._lock:
-            self._count()
+            self._count("sync_folder")
             self._check_power()
             for group in self._entries.pop(path, []):
                 for entry in group:
@@ -220,14 +223,14 @@ class PowerDisk:
         with self._lock:
             if path not in self._files:
                 raise FileNotFoundError(errno.ENOENT, "No such file or directory")
-            self._count()
+            self._count("unlink")
             self._change_names(path.parent, [_Entry(path, None)])
             self._check_power()
 
     def rename(self, source: Path, target: Path) -> None:
         """See ``Disk``."""
         with self._lock:
-            self._count()
+            self._count("rename")
             self._change_names(source.parent, [_Entry(source, None), _Entry(target, self._files[source])])
             self._check_power()
 
@@ -246,11 +249,12 @@ class PowerDisk:
 
     # Below the calls.
 
-    def _count(self, *, may_fail: bool = True) -> bool:
+    def _count(self, kind: str, *, may_fail: bool = True) -> bool:
         """A call begins. Returns whether it is to fail, or does so itself."""
         if not self.has_power:
             raise PowerLost
         self.calls += 1
+        self.made[kind] += 1
         fails = self.calls in self.failing
         if fails and may_fail:
             raise OSError(errno.EIO, "Input/output error")
