@@ -5,7 +5,7 @@
   have been applied in any order; so may truncations.
 * A created, renamed or deleted name is durable only after ``sync_folder``; before, each may or may not have happened.
 * After a failed ``sync`` what was written since the last good one may never become durable, whatever a later ``sync``
-  says, though readers still see it.
+  says, though readers still see it. Only writing it again helps.
 
 Every call that changes something, or makes it durable, has a number: it can be told to fail at some of them, a write
 after any part of it was done, and to lose power at one.
@@ -42,6 +42,17 @@ class _Change(msgspec.Struct, eq=False):
         elif self.data:
             content.extend(bytes(max(0, self.offset - len(content))))
             content[self.offset : self.offset + len(self.data)] = self.data
+
+    def outside(self, other: "_Change") -> "list[_Change]":
+        """What is left of this write where a later, durable change is not."""
+        assert self.data is not None
+        end = self.offset + len(self.data)
+        begin, until = other.offset, end if other.data is None else other.offset + len(other.data)
+        parts = [
+            _Change(self.offset, self.data[: max(0, begin - self.offset)], True),
+            _Change(max(until, self.offset), self.data[max(0, until - self.offset) :], True),
+        ]
+        return [part for part in parts if part.data]
 
 
 class _File(msgspec.Struct, eq=False):
@@ -142,9 +153,9 @@ class PowerDisk:
     def create(self, path: Path) -> int:
         """See ``Disk``."""
         with self._lock:
+            self._count("create")
             if path in self._files:
                 raise FileExistsError(errno.EEXIST, "File exists")
-            self._count("create")
             file = _File(bytearray(), b"", [])
             self._change_names(path.parent, [_Entry(path, file)])
             self._check_power()
@@ -203,11 +214,14 @@ class PowerDisk:
                     change.hopeless = True
                 raise OSError(errno.EIO, "Input/output error")
             durable = bytearray(file.durable)
+            hopeless: list[_Change] = []
             for change in file.changes:
-                if not change.hopeless:
+                if change.hopeless and change.data is not None:
+                    hopeless.append(change)
+                else:
                     change.apply(durable)
-            file.durable = bytes(durable)
-            file.changes = [change for change in file.changes if change.hopeless]
+                    hopeless = [part for other in hopeless for part in other.outside(change)]
+            file.durable, file.changes = bytes(durable), hopeless
 
     def sync_folder(self, path: Path) -> None:
         """See ``Disk``."""
@@ -221,9 +235,9 @@ class PowerDisk:
     def unlink(self, path: Path) -> None:
         """See ``Disk``."""
         with self._lock:
+            self._count("unlink")
             if path not in self._files:
                 raise FileNotFoundError(errno.ENOENT, "No such file or directory")
-            self._count("unlink")
             self._change_names(path.parent, [_Entry(path, None)])
             self._check_power()
 

@@ -79,7 +79,9 @@ async def _script(queue: Queue, witness: Witness, on_full: OnFull) -> None:
     a, b = (queue.subscribe(output, from_oldest=False) for output in OUTPUTS)
     late: list[Stored] = []
     for step in range(1, STEPS + 1):
-        await asyncio.gather(*(_append(queue, witness, source, step, on_full) for source in SOURCES))
+        async with asyncio.TaskGroup() as appending:
+            for source in SOURCES:
+                appending.create_task(_append(queue, witness, source, step, on_full))
         before = set(witness.appended)
         if step % 2:
             await queue.sync()
@@ -218,7 +220,7 @@ def test_every_call_to_the_disk_may_be_the_last_while_the_oldest_are_dropped() -
     dropped = 0
     for disk, witness in _crashes(config, "drop_oldest"):
         for seed in SEEDS:
-            found = Found(disk.after_power_cut(seed), config)
+            found = Found(disk.after_power_cut(seed), _config())
             for output in OUTPUTS:
                 came = found.came[output]
                 assert len(came) == len(set(came))
