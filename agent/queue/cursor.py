@@ -10,8 +10,9 @@ or nothing could ever be freed, so there is no temporary file and no rename. A s
         16     8  generation  the readable slot with the higher one counts
         24   ...  Cursor      msgpack
 
-A torn write hits one slot; the other holds the state before it, which costs at most a repeat of what was finished
-since.
+A slot's generation is even in the first and odd in the second. Whatever tears between two syncs is one slot: the one
+that does not hold the last durable state, however often it is written meanwhile. So a power cut costs at most a repeat
+of what was finished since the last sync.
 """
 
 import struct
@@ -75,6 +76,12 @@ class Cursor(msgspec.Struct):
     def is_done(self, seq: int) -> bool:
         """Whether the frame is finished."""
         return seq <= self.low or any(r.first <= seq <= r.last for r in self.done)
+
+    @property
+    def end(self) -> tuple[int, int]:
+        """The last finished frame, and the queue's total behind it: what the queue has certainly held."""
+        last = self.done[-1] if self.done else None
+        return (self.low, self.low_total) if last is None else (last.last, last.total)
 
     @property
     def passed(self) -> int:
@@ -195,18 +202,23 @@ def decode_cursor(data: bytes) -> Cursor:
     return _decode(data)
 
 
-def encode_slot(cursor: Cursor, generation: int) -> bytes:
-    """A slot, padded to its full size.
+def encode_to_fit(cursor: Cursor) -> bytes:
+    """The cursor as it fits a slot.
 
     A cursor whose finished frames lie in so many places that they do not fit is written without the oldest of them:
     after a restart those are sent again, under the same ids, and counted then.
     """
     payload = _encode(cursor)
-    while len(payload) > SLOT_BYTES - _HEAD.size:
-        if not cursor.done:
-            raise ValueError("cursor does not fit its slot")
+    while len(payload) > SLOT_BYTES - _HEAD.size and cursor.done:
         cursor = _without_oldest(cursor, 1 + len(cursor.done) // 8)
         payload = _encode(cursor)
+    return payload
+
+
+def encode_slot(payload: bytes, generation: int) -> bytes:
+    """The slot of an encoded cursor, padded to its full size."""
+    if len(payload) > SLOT_BYTES - _HEAD.size:
+        raise ValueError("cursor does not fit its slot")
     behind_crc = _HEAD.pack(_MAGIC, 0, len(payload), generation)[12:] + payload
     slot = _MAGIC + isal_zlib.crc32(behind_crc).to_bytes(4, "little") + behind_crc
     return slot.ljust(SLOT_BYTES, b"\0")

@@ -142,7 +142,9 @@ class Housekeeping:
         needed = min((cursor.needs_from for cursor in self.cursors.values()), default=0)
         if (self._in_trouble() or not self.room.is_set()) and needed > self._wal.state.seq:
             await self._on_writer(self._wal.seal)  # room is wanted that only the active segment can give
-        finished = [segment for segment in self._sealed()[:-1] if segment.last < needed]
+        sealed = self._sealed()
+        newest = [segment for segment in sealed if segment.has_positions][-1:] or sealed[-1:]
+        finished = [segment for segment in sealed if segment.last < needed and segment not in newest]
         if finished:
             await self._delete(finished)
         return bool(finished)

@@ -38,8 +38,10 @@ from agent.queue.frame import Stored
 from agent.queue.group import Entry
 from agent.queue.housekeeping import Housekeeping
 from agent.queue.late import Late
+from agent.queue.reader import Extent
 from agent.queue.receipts import Receipts
-from agent.queue.recovery import Recovered, recover
+from agent.queue.recovery import Recovered
+from agent.queue.start import recover_at_start
 from agent.queue.subscription import Subscription
 from agent.queue.wal import Segment, WriteAheadLog
 from agent.record import Counts
@@ -79,6 +81,7 @@ class Queue:
             disk, config.path, run, recovered,
             segment_bytes=_segment_bytes(config, disk.free(config.path)),
             show_unsynced=config.sync == "never",
+            cursors=lambda: self._cursor_files.encoded,
         )  # fmt: skip
         self._cursor_files = CursorFiles(disk, config.path, recovered.cursors)
         self.receipts = Receipts(disk, config.path)
@@ -92,8 +95,9 @@ class Queue:
             lambda: bool(self.trouble),
         )
         self._admission = Admission(config, self._wal, self._housekeeping)
-        self._lost_cursors = set(recovered.unreadable_cursors)
-        for cursor in self._cursor_files.cursors.values():
+        self._unreadable_cursors = set(recovered.unreadable_cursors)
+        self._lost_cursors = recovered.lost_cursors
+        for cursor in (*self._cursor_files.cursors.values(), *self._lost_cursors.values()):
             cursor.settle_drops()
         self._waiting: list[_Waiting] = []
         self._group: list[_Waiting] = []
@@ -120,6 +124,11 @@ class Queue:
     def visible_seq(self) -> int:
         """The last sequence number that outputs may see."""
         return self._wal.visible_seq
+
+    @property
+    def visible(self) -> tuple[int, int]:
+        """The same, and the queue's total behind it."""
+        return self._wal.visible
 
     @property
     def counts(self) -> dict[str, Counts]:
@@ -176,10 +185,16 @@ class Queue:
         """The output's end of the queue. A new output starts at now, or at the oldest record still here. ``own_cursor``
         is what the output itself stored in its transactions, and is believed before the queue's own copy, but for what
         was dropped by policy since. ``max_lag`` is what the output may hold back when the queue is full."""
-        known = self._cursor_files.cursors.get(output)
-        cursor = own_cursor or known or self._fresh_cursor(from_oldest or output in self._lost_cursors)
+        known = self._cursor_files.cursors.get(output) or self._lost_cursors.get(output)
+        cursor = own_cursor or known or self._fresh_cursor(from_oldest or output in self._unreadable_cursors)
         if own_cursor is not None and known is not None:
             own_cursor.take_drops(known)
+        if missing := self._wal.reach(*cursor.end):
+            _log.error(
+                "Outputs have seen records that the queue does not hold any more; their input is not known",
+                path=str(self.folder),
+                records=missing,
+            )
         self._housekeeping.own(output, cursor)
         subscription = Subscription(self, output, cursor, max_lag)
         self.subscriptions[output] = subscription
@@ -197,7 +212,7 @@ class Queue:
         recent = self._wal.recent
         return recent if recent and recent[0].frame.seq == seq else []
 
-    def extents(self) -> list[Any]:
+    def extents(self) -> list[Extent]:
         """What readers may read, oldest first."""
         return self._wal.extents()
 
@@ -258,7 +273,7 @@ class Queue:
             if self._config.sync == "never":
                 self.wake_readers()
             if self._wal.is_full:
-                await self._sync()
+                await self.sync()
                 await self._on_writer(self._wal.seal)
             if self._wal.has_unsynced:
                 self._sync_wanted.set()
@@ -291,7 +306,7 @@ class Queue:
         while True:
             try:
                 if self._wal.must_sync_first:
-                    await (self._make_durable(None) if sync else self._sync())
+                    await (self._make_durable(None) if sync else self.sync())
                 failure = await self._write_once(sync)
             except OSError as error:
                 made_room = await self._overcome(error, made_room)
@@ -375,9 +390,9 @@ class Queue:
             await asyncio.sleep(max(0.0, synced_at + pause - time.monotonic()))
             self._sync_wanted.clear()
             synced_at = time.monotonic()
-            await self._sync()
+            await self.sync()
 
-    async def _sync(self) -> None:
+    async def sync(self) -> None:
         """Make everything written so far durable and visible, however long the disk is in trouble."""
         async with self._syncing:
             waiters, self._unsynced_waiters = self._unsynced_waiters, []
@@ -463,12 +478,10 @@ async def open_queue(config: QueueConfig, run: str, disk: Disk | None = None) ->
     except OSError as error:
         raise QueueError(f"the queue folder {config.path} cannot be used: {error.strerror or error}") from error
     try:
-        recovered = recover(disk, config.path)  # nothing else runs yet that could be held up
-        for found in recovered.segments:
-            if found.damage:
-                _log.error("A segment's header is damaged", segment=found.name.text, reason=found.damage)
-        for output in recovered.unreadable_cursors:
-            _log.error("A cursor is not readable: the output starts at the oldest record here", output=output)
+        try:
+            recovered = recover_at_start(disk, config.path)  # nothing else runs yet that could be held up
+        except OSError as error:
+            raise QueueError(f"the queue folder {config.path} cannot be read: {error.strerror or error}") from error
         queue = Queue(config, run, disk, recovered)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -477,7 +490,7 @@ async def open_queue(config: QueueConfig, run: str, disk: Disk | None = None) ->
                 tasks.create_task(queue._housekeeping.run(), name="queue-tidy")
                 yield queue
                 queue._close()
-            await queue._sync()
+            await queue.sync()
             await queue._housekeeping.tidy()
         finally:
             queue._release()

@@ -1,8 +1,10 @@
 """Reads frames in order for one output. Blocking; runs on the queue's reading thread.
 
-A reader keeps one open segment and an offset: its memory does not depend on the backlog. Damage, missing segments and
-repeats (a group written again after a failed fsync) are passed over; what was lost is known from the totals on both
-sides and returned as gaps.
+A reader keeps one open segment and an offset: its memory does not depend on the backlog. What cannot be read is passed
+over; how many records that were is known from the totals on both sides, and returned as a gap.
+
+Bytes that no readable frame follows in their segment are damage only if frames are missing behind them. Otherwise they
+are what a crash left of a group that was never completed, and so never happened.
 """
 
 from collections.abc import Sequence
@@ -10,27 +12,41 @@ from pathlib import Path
 
 import msgspec
 
-from agent.queue.cursor import Range
+from agent.queue.cursor import DAMAGED, Range
+from agent.queue.damage import Damage
 from agent.queue.disk import Disk
 from agent.queue.frame import Damaged, Stored
 from agent.queue.segment import Name, find_frame, path_of, read_frame, read_header
 
+UNKNOWN_FATE = "unknown"
+"""The fate of records before the oldest segment that a cursor does not know to be finished: their segment was deleted
+after a newer copy of this cursor was past it, or is lost. The queue cannot tell."""
+
 
 class Extent(msgspec.Struct, frozen=True):
-    """What may be read of a segment: bytes before ``limit``. ``sealed`` when no more will come."""
+    """What may be read of a segment: bytes before ``limit``, and frames up to ``last`` and ``end_total``.
+    ``begin_total`` is the queue's total before it."""
 
     name: Name
     limit: int
-    sealed: bool
+    last: int
+    begin_total: int
+    end_total: int
+
+
+class Gap(msgspec.Struct):
+    """Frames that are not there any more, why not, and the bytes where they most likely were."""
+
+    frames: Range
+    fate: str
+    places: list[Damage] = []
 
 
 class Reading(msgspec.Struct):
-    """What one call read. ``gaps`` are frames that are not there any more, with the number of records they held.
-    ``damage`` are places that could not be read."""
+    """What one call read."""
 
     stored: list[Stored] = []
-    gaps: list[Range] = []
-    damage: list[str] = []
+    gaps: list[Gap] = []
 
 
 class Reader:
@@ -45,6 +61,8 @@ class Reader:
         self._name: Name | None = None
         self._handle: int | None = None
         self._offset = 0
+        self._unreadable: list[tuple[Damage, bool]] = []  # with whether readable frames follow in the segment
+        self._absent: Name | None = None
 
     @property
     def next_seq(self) -> int:
@@ -56,12 +74,15 @@ class Reader:
         last = stored[-1].frame
         self._seq, self._total = last.seq + 1, last.total + last.count
 
-    def read(self, extents: Sequence[Extent], low: int, low_total: int, max_bytes: int) -> Reading:
+    def read(
+        self, extents: Sequence[Extent], visible: tuple[int, int], low: int, low_total: int, max_bytes: int
+    ) -> Reading:
         """Frames from here on, at least one if there is one, until ``max_bytes`` of documents (uncompressed) are
         reached.
 
-        ``extents`` are the segments as of now, oldest first; ``low`` and ``low_total`` the cursor's, which may have
-        moved past this reader. Raises ``OSError`` when the disk does; the place is kept.
+        ``visible`` are the last frame that may be read and the queue's total behind it, taken before ``extents``, which
+        are the segments as of now, oldest first; ``low`` and ``low_total`` the cursor's, which may have moved past this
+        reader. Raises ``OSError`` when the disk does and nothing was read before; the place is kept.
         """
         if low >= self._seq:
             self._seq, self._total = low + 1, low_total
@@ -69,12 +90,18 @@ class Reader:
         reading = Reading()
         size = 0
         while size < max_bytes:
-            extent = self._enter(extents, reading)
+            try:
+                extent = self._enter(extents)
+                group = [] if extent is None else self._read_group(extent)
+            except OSError:
+                if reading.stored or reading.gaps:
+                    break  # what was read is not to be lost; the next call meets the trouble again
+                raise
             if extent is None:
+                self._miss(*visible, extents, reading)  # all there is was read: the rest is gone
                 break
-            group = self._read_group(extent, extents, reading)
             for stored in group:
-                size += self._take(stored, reading)
+                size += self._take(stored, extents, reading)
         return reading
 
     def close(self) -> None:
@@ -82,46 +109,69 @@ class Reader:
         if self._handle is not None:
             self._disk.close(self._handle)
         self._name = self._handle = None
+        self._unreadable = []
 
-    def _enter(self, extents: Sequence[Extent], reading: Reading) -> Extent | None:
+    def _enter(self, extents: Sequence[Extent]) -> Extent | None:
         """The extent to read from, with its segment open and something left in it; None when all is read."""
         while True:
             here = next((e for e in extents if e.name == self._name), None)
             if here is not None and self._offset < here.limit:
                 return here
-            if here is not None and not here.sealed:
-                return None
-            if here is None:
+            if self._name is not None and here is None:
                 self.close()  # deleted: find the place again by sequence number
             following = self._following(extents)
             if following is None:
                 return None
-            self._open(following, reading)
+            self._open(following)
 
     def _following(self, extents: Sequence[Extent]) -> Extent | None:
+        """The next segment. It begins only when all before it is durable, so there is nothing more to come there."""
         if self._name is not None:
             current = self._name
             return next((e for e in extents if e.name > current), None)
         before = [e for e in extents if e.name.base <= self._seq]
         return before[-1] if before else (extents[0] if extents else None)
 
-    def _open(self, extent: Extent, reading: Reading) -> None:
-        self.close()
-        handle = self._disk.open(path_of(self._folder, extent.name))
+    def _open(self, extent: Extent) -> None:
         try:
-            _, self._offset = read_header(self._disk, handle)
+            handle = self._disk.open(path_of(self._folder, extent.name))
+        except FileNotFoundError:
+            if self._absent != extent.name:
+                self._absent = extent.name  # it may have been deleted since these extents were true: ask again
+                raise
+            self._leave(extent, [])
+            return
+        try:
+            _, offset = read_header(self._disk, handle)
+            broken = []
         except Damaged as damage:
-            reading.damage.append(f"{extent.name.text}: {damage.reason}")
             at = find_frame(self._disk, handle, extent.name.mark, 0, extent.limit)
-            self._offset = extent.limit if at is None else at
+            offset = extent.limit if at is None else at
+            broken = [(Damage(extent.name.text, 0, offset, damage.reason), at is not None)]
         except BaseException:
             self._disk.close(handle)
             raise
-        self._name, self._handle = extent.name, handle
+        self._leave(extent, broken)
+        self._handle, self._offset = handle, offset
 
-    def _read_group(self, extent: Extent, extents: Sequence[Extent], reading: Reading) -> list[Stored]:
-        """The next frames that belong together. A group cut off at the end of a segment never happened, unless totals
-        behind it say so."""
+    def _leave(self, extent: Extent, broken: list[tuple[Damage, bool]]) -> None:
+        """Go on in the next segment, remembering what was unreadable on the way there."""
+        unreadable = self._unreadable
+        self.close()
+        self._name, self._offset = extent.name, extent.limit
+        self._unreadable = unreadable + broken
+
+    def _read_group(self, extent: Extent) -> list[Stored]:
+        """The next frames that belong together and are not repeated behind this segment. A group cut off at the end of
+        a segment never happened, unless the next one's total says so."""
+        start, unreadable = self._offset, list(self._unreadable)
+        try:
+            return self._group_from_here(extent)
+        except OSError:
+            self._offset, self._unreadable = start, unreadable
+            raise
+
+    def _group_from_here(self, extent: Extent) -> list[Stored]:
         assert self._handle is not None
         group: list[Stored] = []
         while self._offset < extent.limit:
@@ -129,41 +179,43 @@ class Reader:
                 frame, body = read_frame(self._disk, self._handle, extent.name.mark, self._offset, extent.limit)
             except Damaged as damage:
                 at = find_frame(self._disk, self._handle, extent.name.mark, self._offset + 1, extent.limit)
-                reading.damage.append(f"{extent.name.text}: {damage.reason} at byte {self._offset}")
-                self._offset = extent.limit if at is None else at
+                end = extent.limit if at is None else at
+                place = Damage(extent.name.text, self._offset, end - self._offset, damage.reason)
+                self._unreadable.append((place, at is not None))
+                self._offset = end
                 if group and at is not None:
                     return group  # more was written behind the damage, so the group had been completed
                 continue
             self._offset = frame.end
+            if frame.seq > extent.last or frame.total + frame.count > extent.end_total:
+                continue
             group.append(Stored(frame, body))
             if not frame.more:
                 return group
-        if group and self._was_completed(group, extent, extents):
-            return group
-        return []
+        completed = bool(group) and extent.end_total > group[0].frame.total
+        return group if completed else []
 
-    def _was_completed(self, group: list[Stored], extent: Extent, extents: Sequence[Extent]) -> bool:
-        behind = next((e for e in extents if e.name > extent.name), None)
-        if behind is None:
-            return False
-        handle = self._disk.open(path_of(self._folder, behind.name))
-        try:
-            return read_header(self._disk, handle)[0].total > group[0].frame.total
-        except Damaged:
-            return False
-        finally:
-            self._disk.close(handle)
-
-    def _take(self, stored: Stored, reading: Reading) -> int:
+    def _take(self, stored: Stored, extents: Sequence[Extent], reading: Reading) -> int:
         """Add the frame to what was read, and note what is missing before it; returns how many bytes of documents it
         adds."""
         frame = stored.frame
         if frame.seq < self._seq:
             return 0  # finished before this reader began, or written again after a failed fsync
-        if frame.seq > self._seq:
-            missing = max(0, frame.total - self._total)
-            reading.gaps.append(Range(self._seq, frame.seq - 1, missing, frame.total))
+        self._miss(frame.seq - 1, frame.total, extents, reading)
         reading.stored.append(stored)
-        self._seq = frame.seq + 1
-        self._total = frame.total + frame.count
+        self._seq, self._total = frame.seq + 1, frame.total + frame.count
         return frame.raw_len
+
+    def _miss(self, last: int, total: int, extents: Sequence[Extent], reading: Reading) -> None:
+        """The frames from here up to ``last`` are not there; ``total`` is the queue's behind them."""
+        unreadable, self._unreadable = self._unreadable, []
+        places = [place for place, followed in unreadable if place.length and (followed or total > self._total)]
+        oldest, before_oldest = (extents[0].name.base, extents[0].begin_total) if extents else (last + 1, total)
+        if self._seq < oldest and self._total <= before_oldest <= total:
+            self._gap(min(last, oldest - 1), before_oldest, UNKNOWN_FATE, [], reading)
+        self._gap(last, total, DAMAGED, places, reading)
+
+    def _gap(self, last: int, total: int, fate: str, places: list[Damage], reading: Reading) -> None:
+        if self._seq <= last:
+            reading.gaps.append(Gap(Range(self._seq, last, max(0, total - self._total), total), fate, places))
+            self._seq, self._total = last + 1, total

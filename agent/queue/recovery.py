@@ -9,11 +9,16 @@ from pathlib import Path
 import msgspec
 
 from agent.queue import cursor as cursors
+from agent.queue import frame as frames
 from agent.queue.cursor import Cursor
 from agent.queue.disk import Disk
 from agent.queue.frame import Damaged
-from agent.queue.segment import Header, Name, find_frame, path_of, read_frame, read_header, scan
+from agent.queue.segment import Header, Name, UnknownVersion, find_frame, path_of, read_frame, read_header, scan
 from agent.queue.state import State
+from agent.queue.tail import Tail
+
+FORGOTTEN = "forgotten-"
+"""Before the name of an output: its cursor was deleted on purpose and is not to be had back from a header."""
 
 
 class Found(msgspec.Struct):
@@ -28,13 +33,31 @@ class Found(msgspec.Struct):
     damage: str | None = None
 
 
+class Unusable(msgspec.Struct):
+    """Something under a name of the queue's that cannot be read at all, or not by this version."""
+
+    name: str
+    reason: str
+    newer: bool = False
+
+
 class Recovered(msgspec.Struct):
-    """What a queue folder holds. ``state`` has the last sequence number and total, as far as anything here says."""
+    """What a queue folder holds.
+
+    ``state`` has the last sequence number and total, as far as anything here says. ``torn`` are the bytes of the newest
+    segment behind its last readable frame: most likely a group that power or process did not live to complete.
+    ``missing`` are records that only a cursor still knows of. ``lost_cursors`` are what the newest header says of
+    outputs that have no cursor file.
+    """
 
     segments: list[Found] = []
     state: State = msgspec.field(default_factory=State)
     cursors: dict[str, tuple[Cursor, int]] = {}
     unreadable_cursors: list[str] = []
+    lost_cursors: dict[str, Cursor] = {}
+    unusable: list[Unusable] = []
+    torn: int = 0
+    missing: int = 0
 
 
 def recover(disk: Disk, folder: Path) -> Recovered:
@@ -42,74 +65,100 @@ def recover(disk: Disk, folder: Path) -> Recovered:
     recovered = Recovered()
     names = disk.names(folder)
     for name in sorted(name for name in map(Name.parse, names) if name is not None):
-        found = _look_at(disk, folder, name)
-        if found is not None:
-            recovered.segments.append(found)
-    _read_tail(disk, folder, recovered)
+        _look_at(disk, folder, name, recovered)
+    snapshot = _read_tail(disk, folder, recovered)
     for text in sorted(names):
         if text.startswith(cursors.PREFIX):
             _read_cursor(disk, folder, text, recovered)
+    for output, cursor in snapshot.items():
+        if output in recovered.unreadable_cursors:
+            recovered.cursors[output] = (cursor, 0)
+        elif output not in recovered.cursors and f"{FORGOTTEN}{output}" not in names:
+            recovered.lost_cursors[output] = cursor
     state = recovered.state
     for found in recovered.segments:
         state.seq = max(state.seq, found.name.base - 1)
     for cursor, _ in recovered.cursors.values():
-        last = cursor.done[-1] if cursor.done else None
-        state.seq = max(state.seq, cursor.low, last.last if last else 0)
-        state.total = max(state.total, cursor.low_total, last.total if last else 0)
+        recovered.missing += state.reach(*cursor.end)
     return recovered
 
 
-def _look_at(disk: Disk, folder: Path, name: Name) -> Found | None:
-    """The head of one segment; None when it cannot even be opened."""
+def _look_at(disk: Disk, folder: Path, name: Name, recovered: Recovered) -> None:
+    """The head of one segment."""
     try:
         handle = disk.open(path_of(folder, name))
-    except OSError:
-        return None
+    except FileNotFoundError:
+        return  # deleted by the agent that runs on this folder
+    except OSError as error:
+        recovered.unusable.append(Unusable(name.text, error.strerror or str(error)))
+        return
     try:
         size = disk.size(handle)
         try:
             header, first = read_header(disk, handle)
-            return Found(name, size, first, header.total, header)
+            found = Found(name, size, first, header.total, header)
+        except UnknownVersion as newer:
+            recovered.unusable.append(Unusable(name.text, newer.reason, newer=True))
+            return
         except Damaged as damage:
             at = find_frame(disk, handle, name.mark, 0, size)
             total = None if at is None else read_frame(disk, handle, name.mark, at, size)[0].total
-            return Found(name, size, size if at is None else at, total, None, damage.reason)
+            found = Found(name, size, size if at is None else at, total, None, damage.reason)
     except OSError as error:
-        return Found(name, 0, 0, None, None, f"cannot be read: {error}")
+        recovered.unusable.append(Unusable(name.text, error.strerror or str(error)))
+        return
     finally:
         disk.close(handle)
+    recovered.segments.append(found)
 
 
-def _read_tail(disk: Disk, folder: Path, recovered: Recovered) -> None:
-    """Positions and counts: the newest readable header, and every group behind it."""
+def _read_tail(disk: Disk, folder: Path, recovered: Recovered) -> dict[str, Cursor]:
+    """Positions and counts: the newest readable header, and every group behind it. Returns the header's cursors."""
     state = recovered.state
+    newest: Header | None = None
     start = 0
     for i, found in reversed(list(enumerate(recovered.segments))):
         if found.header is not None:
-            state.origins = {(o.input, o.source): o for o in found.header.origins}
-            state.counts = dict(found.header.counts)
-            start = i
+            newest, start = found.header, i
+            state.seq, state.total = newest.base - 1, newest.total
+            state.origins = {(o.input, o.source): o for o in newest.origins}
+            state.counts = dict(newest.counts)
             break
+    tail = Tail(state)
     for found in recovered.segments[start:]:
-        state.total = max(state.total, found.begin_total or 0)
-        _apply(disk, folder, found, state)
+        recovered.torn = _apply(disk, folder, found, tail)
+    tail.close()
+    # Frames may hide in bytes that cannot be read now: should they be readable again one day, their numbers are theirs.
+    state.seq += -(-recovered.torn // frames.HEAD.size)
+    return {} if newest is None else _decoded(newest.cursors)
 
 
-def _apply(disk: Disk, folder: Path, found: Found, state: State) -> None:
-    """Apply the groups of one segment to the state."""
+def _apply(disk: Disk, folder: Path, found: Found, tail: Tail) -> int:
+    """Apply the frames of one segment. Returns how many bytes are left behind the last readable one."""
+    end = found.first
     try:
         handle = disk.open(path_of(folder, found.name))
     except OSError:
-        return
+        return 0
     try:
         for frame, _ in scan(disk, handle, found.name.mark, found.first, found.size):
-            state.seq = max(state.seq, frame.seq)
-            if not frame.more:
-                state.apply(frame.seq, frame.total + frame.count, frame.meta.origins, frame.meta.counts)
+            tail.add(frame)
+            end = frame.end
     except OSError:
         pass  # what could be read counts; the reader will meet the same error and report it
     finally:
         disk.close(handle)
+    return found.size - end if found.header or end > found.first else found.size
+
+
+def _decoded(snapshot: dict[str, bytes]) -> dict[str, Cursor]:
+    known = {}
+    for output, data in snapshot.items():
+        try:
+            known[output] = cursors.decode_cursor(data)
+        except msgspec.DecodeError:
+            continue  # a newer modeltail's, which this one cannot read
+    return known
 
 
 def _read_cursor(disk: Disk, folder: Path, text: str, recovered: Recovered) -> None:
@@ -120,7 +169,8 @@ def _read_cursor(disk: Disk, folder: Path, text: str, recovered: Recovered) -> N
             found = cursors.read_cursor(disk, handle)
         finally:
             disk.close(handle)
-    except OSError:
+    except OSError as error:
+        recovered.unusable.append(Unusable(text, error.strerror or str(error)))
         found = None
     if found is None:
         recovered.unreadable_cursors.append(output)

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from agent.queue.cursor import PREFIX, SLOT_BYTES, Cursor, encode_slot
+from agent.queue.cursor import PREFIX, SLOT_BYTES, Cursor, encode_slot, encode_to_fit
 from agent.queue.disk import Disk
 from agent.queue.frame import Damaged, Frame
 from agent.queue.recovery import Recovered, recover
@@ -201,7 +201,7 @@ def _renew_cursor(disk: Disk, folder: Path, text: str) -> str:
     known = recovered.cursors.get(text.removeprefix(PREFIX))
     cursor = known[0] if known is not None else _oldest(recovered)
     temporary = folder / f"repair-{text}{TEMPORARY}"
-    _write_file(disk, temporary, [bytes(SLOT_BYTES), encode_slot(cursor, 1)])
+    _write_file(disk, temporary, [bytes(SLOT_BYTES), encode_slot(encode_to_fit(cursor), 1)])
     _keep_copy(disk, folder, text)
     # Replaced, not moved first: an output without a cursor may begin at now, and what it has not delivered is lost.
     try:

@@ -1,8 +1,9 @@
 """A segment file: a header, then frames.
 
-The name is ``<base>-<mark>.seg``: sixteen hexadecimal digits of the sequence number the first frame has, and the
-sixteen of the random sync mark. The mark is in the name as well as in the header, so that a damaged header does not
-hide the frames behind it. The header is::
+The name is ``<base>-<again>-<mark>.seg`` in hexadecimal digits: the sequence number the first frame has, how often a
+segment had been begun at that number before (each attempt has its own: repeats sort in the order they were made), and
+the random sync mark. Base and mark are in the name as well as in the header, so that a damaged header does not hide the
+frames behind it, nor a damaged name the file. The header is::
 
     offset  size  field
          0     8  magic     b"modeltl\\n"
@@ -12,8 +13,12 @@ hide the frames behind it. The header is::
         16     4  crc       CRC-32 of bytes 8 to 16 and of the msgpack
         20   ...  Header    msgpack
 
-The header holds a snapshot of everything the frames before it said (positions, counts), so that losing all older
-segments loses no position.
+The first 20 bytes mean the same in every version: with the checksum whole, an unknown version is a newer modeltail's
+segment and not damage.
+
+The header holds a snapshot of everything that was durable before it (positions, counts, cursors), so that losing all
+older segments loses no position. What a segment holds at or behind the ``base`` or ``total`` of the one after it never
+happened or is repeated there: readers pass over it.
 
 A sealed segment never changes. A new process never appends to an old segment.
 """
@@ -37,14 +42,15 @@ MAGIC: Final = b"modeltl\n"
 VERSION: Final = 1
 SUFFIX: Final = ".seg"
 _HEAD: Final = struct.Struct("<8sHHII")
-_NAME: Final = re.compile(r"([0-9a-f]{16})-([0-9a-f]{4})-([0-9a-f]{16})\.seg", re.ASCII)
+_NAME: Final = re.compile(r"([0-9a-f]{16})-([0-9a-f]{4,8})-([0-9a-f]{16})\.seg", re.ASCII)
 _SEARCH_BYTES: Final = 1024 * 1024
 
 
 class Header(msgspec.Struct, array_like=True):
     """What was true, and durable, when the segment began: everything the frames before ``base`` said. ``total`` is the
     number of records appended to the queue before its first frame. ``made_at_ms`` is the wall clock's, in milliseconds
-    since 1970; 0 when it is not known."""
+    since 1970; 0 when it is not known. ``cursors`` are the encoded cursors of all outputs as they were
+    last written: what an output goes back to when its own file is lost."""
 
     run: str
     mark: bytes
@@ -53,6 +59,7 @@ class Header(msgspec.Struct, array_like=True):
     origins: list[Origin]
     counts: dict[str, Counts]
     made_at_ms: int = 0
+    cursors: dict[str, bytes] = {}
 
 
 class Name(msgspec.Struct, frozen=True, order=True):
@@ -92,7 +99,7 @@ def encode_header(header: Header) -> bytes:
 
 
 class UnknownVersion(Damaged):
-    """The segment was written by a newer modeltail."""
+    """The segment was written by a newer modeltail: its header is whole, and of a version not known here."""
 
 
 def read_header(disk: Disk, handle: int) -> tuple[Header, int]:

@@ -32,6 +32,19 @@ class State(msgspec.Struct):
                 self.origins.pop((origin.input, origin.source), None)
         self.counts.update(counts)
 
+    def miss(self, records: int) -> None:
+        """So many records were appended that no input's counts speak of any more."""
+        if records:
+            known = self.counts.get(UNKNOWN, Counts())
+            self.counts[UNKNOWN] = Counts(known.accepted + records, known.bytes, known.dropped, known.noted)
+
+    def reach(self, seq: int, total: int) -> int:
+        """A cursor has seen the queue come this far, whatever is left of it. Returns how many records are missing."""
+        missing = max(0, total - self.total)
+        self.miss(missing)
+        self.seq, self.total = max(self.seq, seq), self.total + missing
+        return missing
+
     def copy(self) -> "State":
         """A copy that may go its own way."""
         return State(self.seq, self.total, dict(self.origins), dict(self.counts))

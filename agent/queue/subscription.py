@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from agent.log import Log
 from agent.queue.config import MaxLag
 from agent.queue.cursor import DAMAGED, Cursor, Range
+from agent.queue.damage import set_aside
 from agent.queue.frame import Stored
-from agent.queue.reader import Reader
+from agent.queue.reader import Extent, Gap, Reader, Reading
 
 if TYPE_CHECKING:
     from agent.queue.queue import Queue
@@ -54,24 +55,19 @@ class Subscription:
                 self._reader.pass_over(recent)
                 return self._hold(list(recent))
             gone, gone_total = max((cursor.low, cursor.low_total), (cursor.dropped_through, cursor.dropped_total))
-            extents = self._queue.extents()
+            visible, extents = self._queue.visible, self._queue.extents()
             try:
-                reading = await self._queue.on_reader(self._reader.read, extents, gone, gone_total, max_bytes)
+                reading, copies = await self._queue.on_reader(
+                    self._read_blocking, extents, visible, gone, gone_total, max_bytes
+                )
             except OSError as error:
-                if extents[0] not in self._queue.extents():
+                if extents and extents[0] not in self._queue.extents():
                     continue  # dropped by policy just then
                 _log.error("The queue cannot be read; trying again", output=self.output, error=str(error))
                 await asyncio.sleep(_READ_RETRY_SECS)
                 continue
-            for place in reading.damage:
-                _log.error("Part of the queue is damaged and was passed over", output=self.output, where=place)
             for gap in reading.gaps:
-                parts = cursor.unfinished(gap, self.held.values())
-                missing = sum(part.records for part in parts)
-                if missing:
-                    _log.error("Records are missing from the queue", output=self.output, records=missing)
-                for part in parts:
-                    self.finish(part, {DAMAGED: part.records})
+                self._finish_gap(gap, copies)
             fresh = [stored for stored in reading.stored if not cursor.is_done(stored.frame.seq)]
             empty = [stored for stored in fresh if not stored.frame.count]
             for stored in empty:
@@ -86,6 +82,40 @@ class Subscription:
         for frame in (s.frame for s in stored):
             self.held[frame.seq] = Range(frame.seq, frame.seq, frame.count, frame.total + frame.count)
         return stored
+
+    def _read_blocking(
+        self, extents: list[Extent], visible: tuple[int, int], low: int, low_total: int, max_bytes: int
+    ) -> tuple[Reading, dict[tuple[str, int], str]]:
+        """Read, and set aside what is damaged. Returns also the copies, by file and offset."""
+        reading = self._reader.read(extents, visible, low, low_total, max_bytes)
+        places = [place for gap in reading.gaps for place in gap.places]
+        queue = self._queue
+        return reading, {(place.file, place.offset): set_aside(queue.disk, queue.folder, place) for place in places}
+
+    def _finish_gap(self, gap: Gap, copies: dict[tuple[str, int], str]) -> None:
+        """Count frames that are gone: their records by fate, and beside it the bytes where they were. Frames that were
+        finished before they were damaged are not lost; met once more after a restart, nothing is counted again."""
+        parts = self.cursor.unfinished(gap.frames, self.held.values())
+        for part in parts:
+            self.finish(part, {gap.fate: part.records})
+        if parts and gap.fate == DAMAGED:
+            self.note({"damaged_bytes": sum(place.length for place in gap.places)})
+            for place in gap.places:
+                _log.error(
+                    "Part of the queue is damaged and was passed over",
+                    output=self.output,
+                    path=place.file, offset=place.offset, bytes=place.length, reason=place.reason,
+                    copy=copies.get((place.file, place.offset)),
+                )  # fmt: skip
+        records = sum(part.records for part in parts)
+        if records and gap.fate == DAMAGED:
+            _log.error("Records are missing from the queue", output=self.output, records=records)
+        elif records:
+            _log.error(
+                "Records before the oldest segment are gone, and whether this output had them is not known",
+                output=self.output,
+                records=records,
+            )
 
     @property
     def queued(self) -> int:

@@ -5,11 +5,14 @@ nothing else changes the state, so there are no locks. Everything else only read
 
 A failed write leaves nothing behind (the segment is cut back, or sealed if even that fails) and can be called again.
 After a failed sync nothing written since the last good one can be trusted, whatever a later sync says: ``rewrite``
-writes those groups again, same sequence numbers, to a new segment.
+writes those groups again, same sequence numbers, to a new segment. What was written before may come back after a power
+cut; it lies before the new segment, at or behind that one's base, and is passed over there.
 """
 
+import contextlib
 import errno
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -30,8 +33,8 @@ _MOST_RECENT = 2
 class Segment(msgspec.Struct, eq=False):
     """One segment. ``size`` is how far it is written, ``limit`` how far it is synced and readers may go. ``last`` is
     the last sequence number written to it; ``begin_total`` and ``end_total`` are the queue's totals before and behind
-    it. ``made_at_ms`` is when it was begun, 0 when its header does not say. ``handle`` is open while there may be
-    something to sync."""
+    it. ``made_at_ms`` is when it was begun, 0 when its header does not say. ``has_positions`` says whether its header
+    is whole. ``handle`` is open while there may be something to sync."""
 
     name: Name
     size: int
@@ -40,14 +43,24 @@ class Segment(msgspec.Struct, eq=False):
     begin_total: int
     end_total: int
     made_at_ms: int = 0
+    has_positions: bool = True
     handle: int | None = None
 
 
 class WriteAheadLog:
-    """See the module. ``shown`` says whether frames are visible before their sync (``sync: never``)."""
+    """See the module. ``show_unsynced`` says whether frames are visible before their sync (``sync: never``).
+    ``cursors`` gives the encoded cursors of all outputs, for the headers; it is called on the writing thread."""
 
     def __init__(
-        self, disk: Disk, folder: Path, run: str, recovered: Recovered, *, segment_bytes: int, show_unsynced: bool
+        self,
+        disk: Disk,
+        folder: Path,
+        run: str,
+        recovered: Recovered,
+        *,
+        segment_bytes: int,
+        show_unsynced: bool,
+        cursors: Callable[[], Mapping[str, bytes]] = dict,
     ) -> None:
         self.segments = _known(recovered)
         self.state = recovered.state
@@ -60,6 +73,7 @@ class WriteAheadLog:
         self._run = run
         self._segment_bytes = segment_bytes
         self._show_unsynced = show_unsynced
+        self._cursors = cursors
         self._newest = max(((s.name.base, s.name.again) for s in self.segments), default=(0, 0))
         self._active: Segment | None = None
         self._unsynced: list[tuple[Segment, Group, int]] = []
@@ -80,6 +94,11 @@ class WriteAheadLog:
         return self._durable.seq
 
     @property
+    def visible(self) -> tuple[int, int]:
+        """The same, and the queue's total behind it."""
+        return self._durable.seq, self._durable.total
+
+    @property
     def is_full(self) -> bool:
         """Whether the active segment has its size: then sync, and seal."""
         return self._active is not None and self._active.size >= self._segment_bytes
@@ -92,7 +111,13 @@ class WriteAheadLog:
 
     def extents(self) -> list[Extent]:
         """What readers may read, oldest first."""
-        return [Extent(s.name, s.limit, self.is_sealed(s)) for s in self.segments]
+        return [Extent(s.name, s.limit, s.last, s.begin_total, s.end_total) for s in self.segments]
+
+    def reach(self, seq: int, total: int) -> int:
+        """An output knows that the queue had come this far: numbers go on from there, and what is not here any more is
+        missing. Only before the first append. Returns how many records that are."""
+        self.state.reach(seq, total)
+        return self._durable.reach(seq, total)
 
     def append(self, entries: list[Entry]) -> None:
         """Write the entries as one group. Raises ``OSError`` with nothing changed."""
@@ -130,9 +155,9 @@ class WriteAheadLog:
         groups = list(self._unsynced)
         if not groups:
             return
-        for segment in {id(s): s for s, _, _ in groups}.values():
-            if segment in self.segments:
-                self._take_back(segment, groups[0][1].base)
+        for segment in self.segments:
+            if segment.limit < segment.size or segment.name.base > self._durable.seq:
+                self._take_back(segment)
         self._unsynced = []
         try:
             total = self._durable.total
@@ -140,8 +165,7 @@ class WriteAheadLog:
                 self._write(group, total)
                 total = group.total
         except OSError:
-            self._unsynced = groups
-            self._give_up_active()
+            self._active, self._unsynced = None, groups
             raise
 
     def seal(self) -> None:
@@ -150,10 +174,13 @@ class WriteAheadLog:
             self._active = None
 
     def delete(self, segment: Segment) -> None:
-        """Delete a sealed segment. What it held must be finished for every output, durably."""
+        """Delete a sealed segment, if nobody did meanwhile. What it held must be finished for every output, durably."""
+        if all(s is not segment for s in self.segments):
+            return
         self._close(segment)
-        self._disk.unlink(path_of(self._folder, segment.name))
-        self.segments.remove(segment)
+        with contextlib.suppress(FileNotFoundError):  # deleted by someone else, or by a call that failed too late
+            self._disk.unlink(path_of(self._folder, segment.name))
+        self.segments = [s for s in self.segments if s is not segment]  # others may be looping over the old list
 
     def is_sealed(self, segment: Segment) -> bool:
         """Whether nothing more will be written to the segment, and all of it is synced."""
@@ -190,7 +217,7 @@ class WriteAheadLog:
         durable = self._durable
         origins = list(durable.origins.values())
         now_ms = time.time_ns() // 1_000_000
-        header = Header(self._run, mark, base, total, origins, dict(durable.counts), now_ms)
+        header = Header(self._run, mark, base, total, origins, dict(durable.counts), now_ms, dict(self._cursors()))
         path = path_of(self._folder, name)
         handle = self._disk.create(path)
         try:
@@ -201,9 +228,8 @@ class WriteAheadLog:
             self._disk.close(handle)
             self._disk.unlink(path)
             raise
-        segment = Segment(name, size, size, base - 1, total, total, now_ms, handle)
-        self.segments.append(segment)
-        self.segments.sort(key=lambda s: s.name)
+        segment = Segment(name, size, size, base - 1, total, total, now_ms, handle=handle)
+        self.segments = [*self.segments, segment]
         self._active = segment
         return segment
 
@@ -214,21 +240,18 @@ class WriteAheadLog:
         except OSError:
             self._active = None
 
-    def _give_up_active(self) -> None:
-        active, self._active = self._active, None
-        if active is not None:
-            self._take_back(active, active.name.base)
-
-    def _take_back(self, segment: Segment, base: int) -> None:
-        """Remove from a segment what no sync made durable: all of it, or what lies behind ``limit``. Nobody has seen
-        it."""
-        if segment.name.base >= base:
-            self.delete(segment)
-            return
+    def _take_back(self, segment: Segment) -> None:
+        """Remove from a segment what no sync made durable. Nobody has seen it; where it cannot be removed, the next
+        segment's base says that it does not count."""
+        if segment.name.base > self._durable.seq:
+            with contextlib.suppress(OSError):
+                return self.delete(segment)
         if segment.handle is not None:
-            self._disk.truncate(segment.handle, segment.limit)
-            segment.size, segment.last = segment.limit, base - 1
-            self._close(segment)
+            with contextlib.suppress(OSError):
+                self._disk.truncate(segment.handle, segment.limit)
+        segment.size = segment.limit
+        segment.last, segment.end_total = self._durable.seq, self._durable.total
+        self._close(segment)
 
     def _close_finished(self) -> None:
         """Close what needs no more syncs. Only here and on the writing thread, so that no sync meets a closed file."""
@@ -258,7 +281,8 @@ def _known(recovered: Recovered) -> list[Segment]:
     last, total = recovered.state.seq, recovered.state.total
     for found in reversed(recovered.segments):
         begin = found.begin_total if found.begin_total is not None else total
-        made_at_ms = found.header.made_at_ms if found.header is not None else 0
-        known.append(Segment(found.name, found.size, found.size, last, begin, total, made_at_ms))
+        header = found.header
+        made_at_ms = header.made_at_ms if header is not None else 0
+        known.append(Segment(found.name, found.size, found.size, last, begin, total, made_at_ms, header is not None))
         last, total = found.name.base - 1, begin
     return known[::-1]

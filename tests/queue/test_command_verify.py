@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
 
-from agent.queue.cursor import Cursor, encode_slot
+from agent.queue.cursor import Cursor, encode_slot, encode_to_fit
 from agent.queue.disk import RealDisk
 from agent.queue.frame import Frame, Meta, Part, deflate, encode
 from agent.queue.queue import open_queue
@@ -163,7 +163,7 @@ def test_unreadable_cursor_is_damage(tmp_path: Path, content: bytes) -> None:
 def test_cursor_that_contradicts_the_data_is_told(tmp_path: Path, cursor: Cursor, sentence: str) -> None:
     """Readable is not enough: it must agree with the frames and with itself."""
     fill(tmp_path)
-    (tmp_path / "cursor-out").write_bytes(encode_slot(cursor, 1))
+    (tmp_path / "cursor-out").write_bytes(encode_slot(encode_to_fit(cursor), 1))
     ran = modeltail("queue", "verify", "--queue", tmp_path)
     assert ran.status == 2
     assert sentence in ran.out

@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
 
-from agent.queue.cursor import SLOT_BYTES, Cursor, Range, decode_cursor, decode_slot, encode_cursor, encode_slot
+from agent.queue.cursor import (
+    SLOT_BYTES,
+    Cursor,
+    Range,
+    decode_cursor,
+    decode_slot,
+    encode_cursor,
+    encode_slot,
+    encode_to_fit,
+)
 
 REASONS = ["dropped.queue_full", "dropped.max_lag"]
 
@@ -184,7 +193,7 @@ def test_cursor_in_any_number_of_pieces_fits_its_slot(ranges: int, fates: dict[s
     """Finished frames that do not fit are forgotten, oldest first: they are repeated after a restart, none is lost,
     and the sum holds."""
     cursor = _scattered(ranges, fates)
-    slot = encode_slot(cursor, 1)
+    slot = encode_slot(encode_to_fit(cursor), 1)
     assert len(slot) == SLOT_BYTES
     found = decode_slot(slot)
     assert found is not None

@@ -16,7 +16,7 @@ from agent.delivery.dead_letters.folder import DeadLetterCounts
 from agent.ledger import InputLine, Ledger, OutputLine, make_ledger, read_ledger
 from agent.ledger_text import ledger_text
 from agent.queue.config import QueueConfig
-from agent.queue.cursor import PREFIX, SLOT_BYTES, Cursor, Range, encode_slot, read_cursor
+from agent.queue.cursor import PREFIX, SLOT_BYTES, Cursor, Range, encode_cursor, encode_slot, read_cursor
 from agent.queue.disk import RealDisk
 from agent.queue.queue import open_queue
 from agent.queue.segment import Name, encode_header, read_header
@@ -192,7 +192,7 @@ def _change_cursor(folder: Path, **changes: object) -> None:
     found = read_cursor(RealDisk(), handle)
     RealDisk().close(handle)
     assert found is not None
-    slot = encode_slot(msgspec.structs.replace(found[0], **changes), found[1])
+    slot = encode_slot(encode_cursor(msgspec.structs.replace(found[0], **changes)), found[1])
     path.write_bytes(slot.ljust(SLOT_BYTES, b"\0") + bytes(SLOT_BYTES))
 
 

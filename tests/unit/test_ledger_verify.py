@@ -17,7 +17,7 @@ from agent.ledger_command import verdict_text
 from agent.ledger_expected import Expected, Span, UnknownOutput, old_segments
 from agent.ledger_verify import ATTEMPTS, Missing, Verdict, Verification, dead_letter_ids
 from agent.queue.config import QueueConfig
-from agent.queue.cursor import PREFIX, SLOT_BYTES, Cursor, Range, encode_slot
+from agent.queue.cursor import PREFIX, SLOT_BYTES, Cursor, Range, encode_slot, encode_to_fit
 from agent.queue.disk import RealDisk
 from agent.queue.frame import Part, Stored
 from agent.queue.queue import Queue, open_queue
@@ -89,7 +89,7 @@ async def _fill(queue: Queue, batches: range) -> None:
 
 
 def _write_cursor(folder: Path, output: str, cursor: Cursor) -> None:
-    slot = encode_slot(cursor, 1)
+    slot = encode_slot(encode_to_fit(cursor), 1)
     (folder / f"{PREFIX}{output}").write_bytes(bytes(SLOT_BYTES) + slot.ljust(SLOT_BYTES, b"\0"))
 
 
