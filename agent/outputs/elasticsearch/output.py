@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.errors import Paused, Retryable, SendError
+from agent.errors import CutOff, NoAnswer, Paused, Retryable, SendError
 from agent.log import Log
 from agent.outputs.elasticsearch import body, doubt
 from agent.outputs.elasticsearch.answer import FILTER_PATH, read_answer, refusal
@@ -33,6 +33,10 @@ T = TypeVar("T")
 
 _BULK_HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
 _PROBE_STREAM: Final = "modeltail.inference-default"
+LARGE_BYTES: Final = 128 * 1024
+"""A request under which the connection breaks may have been refused for its size when it is this large, as sent. A
+smaller one fits into the buffers on its way: it is read before it is refused, and the refusal arrives."""
+
 _MAX_LOOKUP_IDS: Final = 5000
 """Ids asked for in one request: their answer is a few hundred kilobytes."""
 
@@ -94,12 +98,26 @@ class ElasticsearchOutput:
             pieces = body.of_frames(batch.frames, batch.bodies)
         else:
             pieces = body.of_documents(batch.ids(), batch.documents())
-        answer = await connection.ask("POST", f"/{stream}{self._query}", pieces, _BULK_HEADERS)
         try:
-            return read_answer(answer.status, answer.headers, answer.body, batch.count)
+            answer = await connection.ask("POST", f"/{stream}{self._query}", pieces, _BULK_HEADERS)
+        except CutOff as cut:
+            if sum(map(len, pieces)) < LARGE_BYTES or not await self._takes_small_requests(stream):
+                raise NoAnswer(str(cut)) from cut
+            raise
+        try:
+            return read_answer(answer.status, answer.headers, answer.body, batch.count, batch.ids)
         except Paused:
             self._checked.discard(stream)
             raise
+
+    async def _takes_small_requests(self, stream: str) -> bool:
+        """Whether the server answers at all, whatever it says to something small."""
+        connection = await self._connected()
+        try:
+            answer = await connection.ask("GET", doubt.creation_dates_target(stream))
+        except SendError:
+            return False
+        return answer.status < 500 and answer.status != 429
 
     async def _send_rest(self, batch: DeliveryBatch, there: set[str]) -> Outcome:
         """Send what is not there yet; what is there counts as a repeat."""
@@ -114,7 +132,9 @@ class ElasticsearchOutput:
             failure_store=outcome.failure_store,
             retry=[missing[i] for i in outcome.retry],
             rejected={missing[i]: reason for i, reason in outcome.rejected.items()},
+            too_large={missing[i]: reason for i, reason in outcome.too_large.items()},
             overloaded=outcome.overloaded,
+            in_doubt=outcome.in_doubt,
         )
 
     async def _arrived(self, stream: str, ids: Sequence[str]) -> set[str]:
@@ -144,9 +164,9 @@ class ElasticsearchOutput:
                     there |= _decoded(found, partial(doubt.read_found, ids=some))
         return there
 
-    def rescue(self, record: str, document: bytes, reason: str) -> bytes:
+    def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes:
         """The document as one string in ``event.original``, with its time, its identity and the reason."""
-        return rescued(record, document, reason)
+        return rescued(record, document, reason, max_bytes)
 
     # Readiness.
 

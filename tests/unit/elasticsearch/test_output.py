@@ -13,14 +13,20 @@ from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, TooLar
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.output import ElasticsearchOutput
 from tests.fakes.batches import STREAM, batch_of, document
-from tests.fakes.elasticsearch import (
-    FakeElasticsearch,
-    Fault,
+from tests.fakes.elasticsearch import BeforeReading, FakeElasticsearch, Fault
+from tests.fakes.faults import (
     answers,
+    calls_it,
+    drips,
     fails_items,
+    fails_items_it_took,
     forgets_item,
     hangs_up,
+    hangs_up_while_reading,
     refuses,
+    reorders_items,
+    restarts,
+    rolls_over,
     says_nothing,
     stores_failures,
 )
@@ -44,7 +50,8 @@ def send_to(
     """What became of one batch when the fake behaves so, and the fake."""
 
     async def play() -> tuple[Outcome | SendError, FakeElasticsearch]:
-        async with FakeElasticsearch() as server, ElasticsearchOutput(config(server, **settings)) as output:
+        fake = FakeElasticsearch(pipelines=frozenset({"a b/c"}))
+        async with fake as server, ElasticsearchOutput(config(server, **settings)) as output:
             if fault is not None:
                 server.faults.append(fault)
             try:
@@ -130,9 +137,9 @@ def test_overload_says_when_to_come_back() -> None:
     [
         ({1: 409}, Outcome(duplicates=1)),
         ({0: 429}, Outcome(retry=[0], overloaded=True)),
-        ({2: 503, 0: 500}, Outcome(retry=[0, 2])),
+        ({2: 503, 0: 500}, Outcome(retry=[0, 2], in_doubt=True)),
         ({1: 400}, Outcome(rejected={1: "some_exception: because"})),
-        ({1: 413}, Outcome(rejected={1: "some_exception: because"})),
+        ({1: 413}, Outcome(too_large={1: "some_exception: because"})),
         ({1: 403}, Outcome(retry=[1])),
         ({1: 404}, Outcome(retry=[1])),
         (
@@ -143,7 +150,7 @@ def test_overload_says_when_to_come_back() -> None:
 )
 def test_each_item_has_its_own_outcome(items: dict[int, int], expected: Outcome) -> None:
     """Items are told apart by their status, each by its place in the batch."""
-    outcome, _ = send_to(fails_items(items))
+    outcome, _ = send_to(fails_items(items, "some_exception"))
     assert outcome == expected
 
 
