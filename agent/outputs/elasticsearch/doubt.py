@@ -67,12 +67,13 @@ def made_at_millis(ids: Sequence[str]) -> int:
         return 0
 
 
-def places_to_look(indices: Sequence[tuple[int, str]], since_millis: int) -> list[str]:
-    """The backing indices that may hold records sent after ``since_millis``, without the newest, whose own 409 speaks
-    for it.
+def places_to_look(indices: Sequence[tuple[int, str]], since_millis: int, *, newest: bool) -> list[str]:
+    """The backing indices that may hold records sent after ``since_millis``; the newest, whose own 409 speaks for it,
+    only if asked for.
     """
     earliest = since_millis - CLOCK_MARGIN_MILLIS
-    return [name for (_, name), (replaced, _) in pairwise(indices) if replaced >= earliest]
+    places = [name for (_, name), (replaced, _) in pairwise(indices) if replaced >= earliest]
+    return [*places, indices[-1][1]] if newest and indices else places
 
 
 def lookup_target(index: str) -> str:

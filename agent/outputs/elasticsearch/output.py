@@ -139,7 +139,8 @@ class ElasticsearchOutput:
 
     async def _arrived(self, stream: str, ids: Sequence[str]) -> set[str]:
         """Which records lie in a backing index that a rollover has closed. Empty when there was no rollover, or we may
-        not look.
+        not look. A single record is looked for in the newest one too: what it is answered next may be the last word on
+        it, for the server it may be too large to be answered at all.
         """
         connection = await self._connected()
         listed = await connection.ask("GET", doubt.creation_dates_target(stream))
@@ -153,7 +154,7 @@ class ElasticsearchOutput:
             return set()
         indices = _decoded(listed, doubt.read_creation_dates)
         there: set[str] = set()
-        for index in doubt.places_to_look(indices, doubt.made_at_millis(ids)):
+        for index in doubt.places_to_look(indices, doubt.made_at_millis(ids), newest=len(ids) == 1):
             for start in range(0, len(ids), _MAX_LOOKUP_IDS):
                 some = ids[start : start + _MAX_LOOKUP_IDS]
                 found = await connection.ask("POST", doubt.lookup_target(index), doubt.lookup_body(some))

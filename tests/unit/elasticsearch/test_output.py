@@ -13,20 +13,13 @@ from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, TooLar
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.output import ElasticsearchOutput
 from tests.fakes.batches import STREAM, batch_of, document
-from tests.fakes.elasticsearch import BeforeReading, FakeElasticsearch, Fault
+from tests.fakes.elasticsearch import FakeElasticsearch, Fault
 from tests.fakes.faults import (
     answers,
-    calls_it,
-    drips,
     fails_items,
-    fails_items_it_took,
     forgets_item,
     hangs_up,
-    hangs_up_while_reading,
     refuses,
-    reorders_items,
-    restarts,
-    rolls_over,
     says_nothing,
     stores_failures,
 )
