@@ -111,6 +111,9 @@ class Settling:
         return self._fates
 
     async def _refused_whole(self, part: _Part, refusal: TooLarge | Refused) -> None:
+        # Elasticsearch 9 may work on a long request while the rest still comes in: what stood first may be there.
+        part.batch.in_doubt = True
+        part.batch.attempt += 1
         if part.batch.count > 1:
             self._parts.extendleft(reversed(part.halves()))
         elif isinstance(refusal, TooLarge):

@@ -6,7 +6,7 @@ template which would apply to that stream is ours; with ``setup: auto`` it insta
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -85,15 +85,16 @@ class ElasticsearchOutput:
         """Send once and classify every record. Trouble with the whole batch is a ``SendError``."""
         if batch.count == 0:
             return Outcome()
-        connection = await self._connected()
         stream = data_stream_name(self._config.data_stream, batch.stream)
         if stream not in self._checked:
             async with self._making_ready:
                 await self._make_ready(stream)
-        if batch.in_doubt:
-            there = await self._arrived(stream, batch.ids())
-            if there:
-                return await self._send_rest(batch, there)
+        there = await self._arrived(stream, batch) if batch.in_doubt else set()
+        return await (self._send_rest(stream, batch, there) if there else self._post(stream, batch))
+
+    async def _post(self, stream: str, batch: DeliveryBatch) -> Outcome:
+        """One bulk request."""
+        connection = await self._connected()
         if batch.frames:
             pieces = body.of_frames(batch.frames, batch.bodies)
         else:
@@ -119,14 +120,12 @@ class ElasticsearchOutput:
             return False
         return answer.status < 500 and answer.status != 429
 
-    async def _send_rest(self, batch: DeliveryBatch, there: set[str]) -> Outcome:
+    async def _send_rest(self, stream: str, batch: DeliveryBatch, there: set[str]) -> Outcome:
         """Send what is not there yet; what is there counts as a repeat."""
         missing = [i for i, record in enumerate(batch.ids()) if record not in there]
         if not missing:
             return Outcome(duplicates=batch.count)
-        rest = batch.subset(missing)
-        rest.in_doubt = False  # just looked up
-        outcome = await self.send(rest)
+        outcome = await self._post(stream, batch.subset(missing))
         return Outcome(
             duplicates=outcome.duplicates + batch.count - len(missing),
             failure_store=outcome.failure_store,
@@ -137,11 +136,9 @@ class ElasticsearchOutput:
             in_doubt=outcome.in_doubt,
         )
 
-    async def _arrived(self, stream: str, ids: Sequence[str]) -> set[str]:
-        """Which records lie in a backing index that a rollover has closed. Empty when there was no rollover, or we may
-        not look. A single record is looked for in the newest one too: what it is answered next may be the last word on
-        it, for the server it may be too large to be answered at all.
-        """
+    async def _arrived(self, stream: str, batch: DeliveryBatch) -> set[str]:
+        """Which records of a batch in doubt are there already, as far as ``doubt`` says to look; none if we may not."""
+        ids = batch.ids()
         connection = await self._connected()
         listed = await connection.ask("GET", doubt.creation_dates_target(stream))
         if listed.status in (403, 404):
@@ -154,7 +151,7 @@ class ElasticsearchOutput:
             return set()
         indices = _decoded(listed, doubt.read_creation_dates)
         there: set[str] = set()
-        for index in doubt.places_to_look(indices, doubt.made_at_millis(ids), newest=len(ids) == 1):
+        for index in doubt.places_to_look(indices, doubt.made_at_millis(ids), newest=batch.attempt > 1):
             for start in range(0, len(ids), _MAX_LOOKUP_IDS):
                 some = ids[start : start + _MAX_LOOKUP_IDS]
                 found = await connection.ask("POST", doubt.lookup_target(index), doubt.lookup_body(some))
