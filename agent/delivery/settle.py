@@ -121,12 +121,13 @@ class Settling:
         elif part.form is _Form.AS_IT_IS:
             self._rescue(part, {0: str(refusal)})
         else:
-            # No document can be at fault: this one was made to be taken. So the record is not to blame either.
+            # No document can be at fault: this one was made to be taken. So the record is not to blame either, and
+            # nothing else of the batch is worth trying before a person has acted.
             self._fates.rescued.discard(part.places[0])
             again = _Part(self._batch.subset(part.places), part.places)
             again.batch.attempt, again.batch.in_doubt = part.batch.attempt, part.batch.in_doubt
             await self._sender.hold(Paused(f"every request is refused, whatever is in it: {refusal}"), again.batch)
-            self._parts.append(again)
+            self._parts.appendleft(again)
 
     def _answered(self, part: _Part, outcome: Outcome) -> None:
         batch = part.batch
@@ -177,7 +178,7 @@ class Settling:
             batch = DeliveryBatch.of_documents(self._batch.stream, [ids[place] for place in places], safe)
             batch.attempt, batch.in_doubt = part.batch.attempt + 1, part.batch.in_doubt
             self._fates.rescued.update(places)
-            self._parts.append(_Part(batch, places, form, reasons))
+            self._parts.appendleft(_Part(batch, places, form, reasons))
 
     def _give_up(self, part: _Part, refused: dict[int, str]) -> None:
         for i, said in refused.items():
