@@ -2,14 +2,16 @@
 
 It keeps documents per backing index with ``create`` and 409, creates data streams from index templates, rolls them
 over, and looks up ids. Faults are scripted: each bulk request takes the next one from ``faults``, and without one all
-goes well. The contract suite runs against it and against the real server, so what it does when nothing is scripted is
-what Elasticsearch does. The faults themselves are in ``tests.fakes.faults``.
+goes well; likewise each look at the backing indices takes a status from ``looks``. The contract suite runs against it
+and against the real server, so what it does when nothing is scripted is what Elasticsearch does. The faults themselves
+are in ``tests.fakes.faults``.
 """
 
 import asyncio
 import fnmatch
 import gzip
 import json
+import socket
 import ssl
 import time
 from collections import deque
@@ -66,6 +68,7 @@ class FakeElasticsearch:
         pipelines: frozenset[str] = frozenset(),
     ) -> None:
         self.faults: deque[Fault | BeforeReading] = deque()
+        self.looks: deque[int] = deque()
         self.bulks: list[Bulk] = []
         self.requests: list[tuple[str, str]] = []
         self.streams: dict[str, dict[str, tuple[int, dict[str, bytes]]]] = {}
@@ -80,6 +83,7 @@ class FakeElasticsearch:
         self._privileges = privileges
         self._runner: web.AppRunner | None = None
         self._port = 0
+        self._held: socket.socket
         self._restarting: asyncio.Task[None] | None = None
 
     @property
@@ -88,6 +92,11 @@ class FakeElasticsearch:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}{self._prefix}"
 
     async def __aenter__(self) -> Self:
+        # Bound and not listening, it keeps the port ours over a restart; connections are refused meanwhile.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._held.bind(("127.0.0.1", self._port))
+        self._port = self._held.getsockname()[1]
         await self._start()
         return self
 
@@ -95,15 +104,18 @@ class FakeElasticsearch:
         if self._restarting is not None:
             await self._restarting
         await self._stop()
+        self._held.close()
 
     def restart(self) -> None:
         """Break every connection, and be there again a moment later, at the same port with the same documents."""
 
-        async def restart() -> None:
+        async def restart(earlier: asyncio.Task[None] | None) -> None:
+            if earlier is not None:
+                await earlier
             await self._stop()
             await self._start()
 
-        self._restarting = asyncio.create_task(restart())
+        self._restarting = asyncio.create_task(restart(self._restarting))
 
     async def _start(self) -> None:
         app = web.Application(client_max_size=1024**3, middlewares=[self._guard])
@@ -125,9 +137,8 @@ class FakeElasticsearch:
             lingering_time=0.0,
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls, reuse_port=True)
         await site.start()
-        self._port = self._runner.addresses[0][1]
 
     async def _stop(self) -> None:
         assert self._runner is not None
@@ -243,6 +254,8 @@ class FakeElasticsearch:
 
     async def _creation_dates(self, request: web.Request) -> web.StreamResponse:
         stream = request.match_info["stream"]
+        if self.looks:
+            return web.Response(status=self.looks.popleft())
         if stream not in self.streams:
             return json_answer(404, error_of("index_not_found_exception", f"no such index [{stream}]"))
         dates = {name: str(created) for name, (created, _) in self.streams[stream].items()}
