@@ -19,12 +19,14 @@ class DeliveryBatch:
     an earlier attempt had no answer, so some records may have arrived. ``cursor_after`` is the output's cursor as it
     will be once the whole batch is delivered, as opaque bytes: an output that has transactions stores it in the same
     one. Only whole batches of an ``ordered`` output have it. ``hints`` belongs to the delivery loop: how many answers
-    in a row spoke for the batch being too large without saying so.
+    in a row spoke for the batch being too large without saying so. ``is_rescued`` says that the documents are what
+    ``Output.rescue`` made: what refused them before (an ingest pipeline, say) is to be gone around.
     """
 
     __slots__ = (
         "_bodies", "_documents", "_ids",
-        "attempt", "count", "cursor_after", "frames", "hints", "in_doubt", "raw_bytes", "stream",
+        "attempt", "count", "cursor_after", "frames", "hints", "in_doubt", "is_rescued", "raw_bytes",
+        "stream",
     )  # fmt: skip
 
     def __init__(self, stream: str, frames: Sequence[Frame], bodies: Sequence[bytes]) -> None:
@@ -35,6 +37,7 @@ class DeliveryBatch:
         self.attempt = 1
         self.hints = 0
         self.in_doubt = False
+        self.is_rescued = False
         self.cursor_after = b""
         self._bodies = bodies
         self._ids: list[str] | None = None
@@ -76,11 +79,12 @@ class DeliveryBatch:
         return self._documents
 
     def subset(self, indexes: Iterable[int]) -> "DeliveryBatch":
-        """A batch of the records at these indexes, in that order, with this batch's ``attempt`` and ``in_doubt``."""
+        """A batch of the records at these indexes, in that order; ``attempt``, ``in_doubt`` and ``is_rescued`` are this
+        batch's."""
         ids, documents = self.ids(), self.documents()
         chosen = list(indexes)
         batch = DeliveryBatch.of_documents(self.stream, [ids[i] for i in chosen], [documents[i] for i in chosen])
-        batch.attempt, batch.in_doubt = self.attempt, self.in_doubt
+        batch.attempt, batch.in_doubt, batch.is_rescued = self.attempt, self.in_doubt, self.is_rescued
         return batch
 
 

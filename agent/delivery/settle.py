@@ -176,7 +176,7 @@ class Settling:
                 safe.append(document)
         if places:
             batch = DeliveryBatch.of_documents(self._batch.stream, [ids[place] for place in places], safe)
-            batch.attempt, batch.in_doubt = part.batch.attempt + 1, part.batch.in_doubt
+            batch.attempt, batch.in_doubt, batch.is_rescued = part.batch.attempt + 1, part.batch.in_doubt, True
             self._fates.rescued.update(places)
             self._parts.appendleft(_Part(batch, places, form, reasons))
 
@@ -187,7 +187,7 @@ class Settling:
 
     def _tell_truncated(self, records: int) -> None:
         if records:
-            _log.error("Records too large for the other end were delivered cut short, as `delivery.too_large` says",
+            _log.error("Records too large for the other end were delivered cut short",
                        output=self._output.id, records=records, kept_bytes=TRUNCATED_BYTES)  # fmt: skip
             self._subscription.note({"truncated": records})
 

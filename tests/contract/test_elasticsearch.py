@@ -311,6 +311,19 @@ def test_a_missing_pipeline_pauses_the_output(open_cluster: OpenCluster) -> None
     _play(open_cluster, story, pipeline="nowhere")
 
 
+def test_a_rescued_record_goes_around_the_pipeline(open_cluster: OpenCluster) -> None:
+    """Whatever pipeline is configured, the rescued form arrives: it is written as it is."""
+
+    async def story(cluster: Cluster, config: ElasticsearchConfig, output: ElasticsearchOutput) -> None:
+        (record,) = batch_of([document(0)]).ids()
+        batch = DeliveryBatch.of_documents(STREAM, [record], [output.rescue(record, document(0), "because")])
+        batch.is_rescued = True
+        assert not (await output.send(batch)).rejected
+        assert len(await cluster.documents(_stream(config))) == 1
+
+    _play(open_cluster, story, pipeline="nowhere")
+
+
 def test_records_sent_before_are_found_in_the_newest_index(open_cluster: OpenCluster) -> None:
     """A further attempt of this process finds what arrived before it asks for anything to be created, so that no
     rollover can come in between."""

@@ -76,6 +76,7 @@ class FakeElasticsearch:
         self.templates: dict[str, Json] = {}
         self.unrefusing = False
         self.pipelines = pipelines
+        self.failing_pipelines: set[str] = set()
         self._authorization = authorization
         self._max_body = max_body
         self._prefix = prefix
@@ -210,8 +211,10 @@ class FakeElasticsearch:
         """The item of one ``create``."""
         stream = bulk.stream
         pipeline = bulk.query.get("pipeline")
-        if pipeline is not None and pipeline not in self.pipelines:
-            return _failed(stream, operation, 400, "illegal_argument_exception", _no_pipeline(pipeline))
+        if pipeline not in (None, "_none", *self.pipelines):
+            return _failed(stream, operation, 400, "illegal_argument_exception", _no_pipeline(str(pipeline)))
+        if pipeline in self.failing_pipelines:
+            return _failed(stream, operation, 400, "illegal_argument_exception", "field [duration] not present")
         if stream not in self.streams:
             if self._template_for(stream) is None:
                 return _failed(stream, operation, 404, "index_not_found_exception", f"no such index [{stream}]")

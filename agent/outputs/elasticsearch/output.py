@@ -66,7 +66,8 @@ class ElasticsearchOutput:
         self._connecting = asyncio.Lock()
         self._making_ready = asyncio.Lock()
         pipeline = f"&pipeline={quote(config.pipeline, safe='')}" if config.pipeline else ""
-        self._query = f"/_bulk?require_data_stream=true&filter_path={FILTER_PATH}{pipeline}"
+        self._query = f"/_bulk?require_data_stream=true&filter_path={FILTER_PATH}"
+        self._pipeline = pipeline
         self._pattern = index_pattern(config.data_stream)
         self._template = template_name(self._pattern)
 
@@ -100,7 +101,9 @@ class ElasticsearchOutput:
         else:
             pieces = body.of_documents(batch.ids(), batch.documents())
         try:
-            answer = await connection.ask("POST", f"/{stream}{self._query}", pieces, _BULK_HEADERS)
+            # What a pipeline could not take as it was, it could not take rescued either.
+            pipeline = "&pipeline=_none" if batch.is_rescued else self._pipeline
+            answer = await connection.ask("POST", f"/{stream}{self._query}{pipeline}", pieces, _BULK_HEADERS)
         except CutOff as cut:
             if sum(map(len, pieces)) < LARGE_BYTES or not await self._takes_small_requests(stream):
                 raise NoAnswer(str(cut)) from cut
