@@ -2,6 +2,7 @@
 in between, and the oracle over what became of every record."""
 
 import asyncio
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -29,6 +30,7 @@ NAME = f"logs-{STREAM}"
 EXAMPLE_SECS = 60.0
 """A plan that is not over by then hangs; the longest takes a few seconds."""
 IMPATIENT_SECS, PATIENT_SECS = 0.3, 30.0
+MAX_BODY_BYTES = 20_000
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -61,7 +63,7 @@ class Plan(msgspec.Struct, frozen=True):
     too_large: str = "dead_letter"
     script: list[Trouble] = []
     pipeline: str | None = None
-    max_body: int = 20_000
+    max_body: int = MAX_BODY_BYTES
 
 
 class Watched(ElasticsearchOutput):
@@ -91,10 +93,10 @@ class World:
         self._batch = 0
 
     async def run(
-        self, batches: list[list[int]], script: list[Trouble], *, ends_after: int | None = None
+        self, batches: list[list[int]], script: list[Trouble], *, ends_after: int | None = None, is_killed: bool = False
     ) -> Ledger | None:
-        """One run of the agent: append, deliver until all has a fate, drain. Or, after so many bulk requests, be
-        cancelled at once."""
+        """One run of the agent: append, deliver until all has a fate, drain. Or, after so many requests, be cancelled
+        at once; and, killed, leave the queue's folder as it was at that moment, cursor included."""
         impatient = any(trouble.needs_timeout for trouble in self.plan.script)
         config = ElasticsearchConfig(
             id="es",
@@ -130,10 +132,16 @@ class World:
                 loop.finish()
                 await running
             else:
+                if is_killed:
+                    shutil.copytree(self.folder / "queue", self.folder / "at-death")
                 running.cancel()
                 await asyncio.wait([running])
             self.most_at_once = max(self.most_at_once, output.most_at_once)
-            return make_ledger(queue.counts, queue.total, queue.cursors) if goal is None else None
+            ledger = make_ledger(queue.counts, queue.total, queue.cursors) if goal is None else None
+        if is_killed:
+            shutil.rmtree(self.folder / "queue")
+            (self.folder / "at-death").rename(self.folder / "queue")
+        return ledger
 
     async def _append(self, queue: Queue, run: str, sizes: list[int]) -> None:
         self._batch += 1
