@@ -294,6 +294,19 @@ def test_what_was_taken_without_an_answer_is_sent_again_in_doubt(tmp_path: Path,
     assert "unexpected_duplicates" not in line.noted
 
 
+@pytest.mark.parametrize("in_doubt", [True, False])
+def test_items_that_may_have_arrived_are_sent_again_in_doubt(tmp_path: Path, in_doubt: bool) -> None:
+    """What the output says of its own doubt goes along with the records that are sent again, and only then."""
+    seen: list[bool] = []
+
+    def again(batch: DeliveryBatch) -> Outcome:
+        seen.append(batch.in_doubt)
+        return Outcome()
+
+    _deliver(tmp_path, FakeOutput([lambda batch: Outcome(retry=[1], in_doubt=in_doubt), again]), batches=1)
+    assert seen == [in_doubt]
+
+
 def test_dead_letters_are_written_when_all_other_records_have_a_fate(tmp_path: Path) -> None:
     """A batch that is given up half-way leaves no dead letter behind: it will be sent again whole, and a record must
     not be both a dead letter and delivered."""
