@@ -86,6 +86,7 @@ class FakeElasticsearch:
         self._port = 0
         self._held: socket.socket
         self._restarting: asyncio.Task[None] | None = None
+        self._stopped: list[web.Server] = []
 
     @property
     def url(self) -> str:
@@ -105,6 +106,8 @@ class FakeElasticsearch:
         if self._restarting is not None:
             await self._restarting
         await self._stop()
+        for stopped in self._stopped:  # a connection may have been accepted while a restart closed all it knew of
+            await stopped.shutdown(0.0)
         self._held.close()
 
     def restart(self) -> None:
@@ -143,6 +146,8 @@ class FakeElasticsearch:
 
     async def _stop(self) -> None:
         assert self._runner is not None
+        assert self._runner.server is not None
+        self._stopped.append(self._runner.server)
         await self._runner.cleanup()
 
     def documents(self, stream: str) -> list[tuple[str, bytes]]:
