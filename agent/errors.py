@@ -6,6 +6,7 @@ ModeltailError
 └── SendError            a whole batch was not taken by an output
     ├── Retryable        the answer was "not now": send again later
     │   └── NoAnswer     there was no answer: the batch may or may not have arrived
+    │       └── CutOff   the connection broke under the batch: perhaps it is too large
     ├── TooLarge         the answer was "too large": split, then send the parts
     ├── Paused           the answer was "not you" or "not like this" for any batch: keep everything, say so
     └── Refused          the answer was "never": find the culprit record, or dead-letter the batch
@@ -43,6 +44,11 @@ class Retryable(SendError):
 
 class NoAnswer(Retryable):
     """The request was sent, the answer never came (timeout, reset): the batch may have been taken."""
+
+
+class CutOff(NoAnswer):
+    """The connection broke while a large batch was being sent, or right after, though small requests are answered. Some
+    servers refuse what is too large for them like this."""
 
 
 class TooLarge(SendError):

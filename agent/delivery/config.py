@@ -1,6 +1,6 @@
 """Settings every output shares: how records are batched and how trouble is met."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,13 @@ class DeliveryConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ] = 5 * 1024**2
     batch_records: Annotated[int, Meta(ge=1, description="Records in a batch.")] = 10_000
     batch_age: Annotated[Duration, Meta(description="How long records wait for company.")] = 0.1
+    too_large: Annotated[
+        Literal["dead_letter", "truncate"],
+        Meta(
+            description="What becomes of a single record larger than the other end takes: `dead_letter` keeps all of "
+            "it in the dead-letter store, `truncate` delivers its beginning as `event.original` where the output can."
+        ),
+    ] = "dead_letter"
     max_concurrency: Annotated[
         int, Meta(ge=1, le=64, description="Requests in flight at most; the loop adapts below it.")
     ] = 4

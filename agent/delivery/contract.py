@@ -18,12 +18,15 @@ class DeliveryBatch:
     ``frames`` is empty and only ``ids`` and ``documents()`` speak. ``attempt`` counts from 1; ``in_doubt`` is True when
     an earlier attempt had no answer, so some records may have arrived. ``cursor_after`` is the output's cursor as it
     will be once the whole batch is delivered, as opaque bytes: an output that has transactions stores it in the same
-    one. Only whole batches of an ``ordered`` output have it.
+    one. Only whole batches of an ``ordered`` output have it. ``hints`` belongs to the delivery loop: how many answers
+    in a row spoke for the batch being too large without saying so. ``is_rescued`` says that the documents are what
+    ``Output.rescue`` made: what refused them before (an ingest pipeline, say) is to be gone around.
     """
 
     __slots__ = (
         "_bodies", "_documents", "_ids",
-        "attempt", "count", "cursor_after", "frames", "in_doubt", "raw_bytes", "stream",
+        "attempt", "count", "cursor_after", "frames", "hints", "in_doubt", "is_rescued", "raw_bytes",
+        "stream",
     )  # fmt: skip
 
     def __init__(self, stream: str, frames: Sequence[Frame], bodies: Sequence[bytes]) -> None:
@@ -32,7 +35,9 @@ class DeliveryBatch:
         self.count = sum(frame.count for frame in frames)
         self.raw_bytes = sum(frame.raw_len for frame in frames)
         self.attempt = 1
+        self.hints = 0
         self.in_doubt = False
+        self.is_rescued = False
         self.cursor_after = b""
         self._bodies = bodies
         self._ids: list[str] | None = None
@@ -74,27 +79,32 @@ class DeliveryBatch:
         return self._documents
 
     def subset(self, indexes: Iterable[int]) -> "DeliveryBatch":
-        """A batch of the records at these indexes, in that order, with this batch's ``attempt`` and ``in_doubt``."""
+        """A batch of the records at these indexes, in that order; ``attempt``, ``in_doubt`` and ``is_rescued`` are this
+        batch's."""
         ids, documents = self.ids(), self.documents()
         chosen = list(indexes)
         batch = DeliveryBatch.of_documents(self.stream, [ids[i] for i in chosen], [documents[i] for i in chosen])
-        batch.attempt, batch.in_doubt = self.attempt, self.in_doubt
+        batch.attempt, batch.in_doubt, batch.is_rescued = self.attempt, self.in_doubt, self.is_rescued
         return batch
 
 
 class Outcome(msgspec.Struct):
-    """What became of each record of a batch that was answered. A record in neither ``retry`` nor ``rejected`` is
-    delivered.
+    """What became of each record of a batch that was answered. A record in none of ``retry``, ``rejected`` and
+    ``too_large`` is delivered.
 
     ``duplicates`` of the delivered ones were there already; ``failure_store`` went to the server's own failure store.
-    ``rejected`` maps an index to the reason the other end gave; ``retry`` lists indexes to be sent again.
+    ``rejected`` and ``too_large`` map an index to the reason the other end gave; ``retry`` lists indexes to be sent
+    again. ``overloaded`` says that some of those were too much for the other end just now, ``in_doubt`` that some of
+    them may have arrived.
     """
 
     duplicates: int = 0
     failure_store: int = 0
     retry: list[int] = []
     rejected: dict[int, str] = {}
+    too_large: dict[int, str] = {}
     overloaded: bool = False
+    in_doubt: bool = False
 
 
 class Output(Protocol):
@@ -116,8 +126,9 @@ class Output(Protocol):
         Writes nothing."""
         ...
 
-    def rescue(self, record: str, document: bytes, reason: str) -> bytes | None:
-        """The document in a form the destination cannot refuse, or None if there is no such form."""
+    def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes | None:
+        """The document in a form the destination cannot refuse, or None if there is no such form. With ``max_bytes``,
+        no more of the document than that."""
         ...
 
     async def __aenter__(self) -> "Output": ...

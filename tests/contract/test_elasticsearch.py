@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from agent.delivery.contract import DeliveryBatch
-from agent.errors import Paused
+from agent.errors import Paused, Refused
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.output import ElasticsearchOutput
 from agent.record import RunId, record_id
@@ -266,6 +266,91 @@ def test_records_in_doubt_without_rollover_answer_409(open_cluster: OpenCluster)
         batch.in_doubt = True
         assert (await output.send(batch)).duplicates == 3
         assert len(await cluster.documents(_stream(config))) == 3
+
+    _play(open_cluster, story)
+
+
+def test_a_record_there_already_is_refused_for_its_content_first(open_cluster: OpenCluster) -> None:
+    """A repeat whose content is refused is a refusal, not a repeat; its rescued form then is the repeat."""
+
+    async def story(cluster: Cluster, config: ElasticsearchConfig, output: ElasticsearchOutput) -> None:
+        batch = batch_of([document(0), document(1)])
+        await output.send(batch)
+        changed = DeliveryBatch.of_documents(STREAM, batch.ids(), [b'{"message":"no time"}', document(1)])
+        outcome = await output.send(changed)
+        assert (list(outcome.rejected), outcome.duplicates) == ([0], 1)
+        safe = output.rescue(batch.ids()[0], b'{"message":"no time"}', outcome.rejected[0])
+        assert (await output.send(DeliveryBatch.of_documents(STREAM, batch.ids()[:1], [safe]))).duplicates == 1
+        assert len(await cluster.documents(_stream(config))) == 2
+
+    _play(open_cluster, story)
+
+
+def test_a_malformed_record_refuses_the_request(open_cluster: OpenCluster) -> None:
+    """A document that is two lines breaks the whole body: all of it is refused, and nothing of it is there."""
+
+    async def story(cluster: Cluster, config: ElasticsearchConfig, output: ElasticsearchOutput) -> None:
+        await output.send(batch_of([document(0)]))
+        ids = [record_id(RunId().text, 1, n) for n in range(3)]
+        broken = DeliveryBatch.of_documents(STREAM, ids, [document(0), b'{"a":\n1}', document(2)])
+        with pytest.raises(Refused):
+            await output.send(broken)
+        assert len(await cluster.documents(_stream(config))) == 1
+
+    _play(open_cluster, story)
+
+
+def test_a_missing_pipeline_pauses_the_output(open_cluster: OpenCluster) -> None:
+    """No record is refused for it, and the check names it."""
+
+    async def story(cluster: Cluster, config: ElasticsearchConfig, output: ElasticsearchOutput) -> None:
+        with pytest.raises(Paused, match="does not exist"):
+            await output.send(batch_of([document(0), document(1)]))
+        assert await output.check() == ["there is no ingest pipeline nowhere"]
+
+    _play(open_cluster, story, pipeline="nowhere")
+
+
+def test_a_rescued_record_goes_around_the_pipeline(open_cluster: OpenCluster) -> None:
+    """Whatever pipeline is configured, the rescued form arrives: it is written as it is."""
+
+    async def story(cluster: Cluster, config: ElasticsearchConfig, output: ElasticsearchOutput) -> None:
+        (record,) = batch_of([document(0)]).ids()
+        batch = DeliveryBatch.of_documents(STREAM, [record], [output.rescue(record, document(0), "because")])
+        batch.is_rescued = True
+        assert not (await output.send(batch)).rejected
+        assert len(await cluster.documents(_stream(config))) == 1
+
+    _play(open_cluster, story, pipeline="nowhere")
+
+
+def test_records_sent_before_are_found_in_the_newest_index(open_cluster: OpenCluster) -> None:
+    """A further attempt of this process finds what arrived before it asks for anything to be created, so that no
+    rollover can come in between."""
+
+    async def story(cluster: Cluster, config: ElasticsearchConfig, output: ElasticsearchOutput) -> None:
+        batch = batch_of([document(n) for n in range(4)])
+        await output.send(batch.subset([1, 2]))
+        batch.in_doubt, batch.attempt = True, 2
+        assert (await output.send(batch)).duplicates == 2
+        assert len(await cluster.documents(_stream(config))) == 4
+
+    _play(open_cluster, story)
+
+
+def test_a_batch_on_both_sides_of_a_rollover_is_there_once(open_cluster: OpenCluster) -> None:
+    """Of a batch in doubt a part lies in the old index, a part in the new one, and a part nowhere yet; the agent was
+    restarted meanwhile."""
+
+    async def story(cluster: Cluster, config: ElasticsearchConfig, output: ElasticsearchOutput) -> None:
+        batch = batch_of([document(n) for n in range(6)])
+        await output.send(batch.subset([0, 1]))
+        await cluster.rollover(_stream(config))
+        await output.send(batch.subset([2, 3]))
+        async with ElasticsearchOutput(config) as restarted:
+            batch.in_doubt = True
+            assert (await restarted.send(batch)).duplicates == 4
+        assert sorted(record for record, _ in await cluster.documents(_stream(config))) == sorted(batch.ids())
 
     _play(open_cluster, story)
 

@@ -1,29 +1,44 @@
 """The delivery loop: whatever an output answers, every record gets exactly one fate, and the sum says which."""
 
 import asyncio
+import math
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.delivery.config import DeliveryConfig
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.delivery.dead_letters import DeadLetters, DeadLettersConfig
+from agent.delivery.dead_letters import DeadLetter, DeadLetters, DeadLettersConfig
+from agent.delivery.dead_letters.folder import dead_letter_counts
 from agent.delivery.loop import DeliveryLoop
-from agent.errors import NoAnswer, Paused, Refused, Retryable, TooLarge
+from agent.delivery.sender import HUGE_RECORD_BYTES
+from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, TooLarge
 from agent.ledger import OutputLine, make_ledger
 from agent.queue.config import QueueConfig
 from agent.queue.queue import open_queue
-from tests.fakes.output import FakeOutput, Step
+from tests.fakes.output import FakeOutput, Step, TakenThen
 from tests.queue.entries import RUN, entry, ids
 
 QUICK = DeliveryConfig(backoff_initial=0.0001, backoff_max=0.0005, batch_age=0.0)
 
 
-def _deliver(folder: Path, output: FakeOutput, batches: int = 4, config: DeliveryConfig = QUICK) -> OutputLine:
+Answer = Callable[[DeliveryBatch], Outcome]
+
+
+def _deliver(
+    folder: Path,
+    output: FakeOutput,
+    batches: int = 4,
+    config: DeliveryConfig = QUICK,
+    count: int = 10,
+    pad: int = 0,
+) -> OutputLine:
     """Append the batches, deliver until all have a fate, and return the output's line of the ledger."""
 
     async def main() -> OutputLine:
@@ -36,7 +51,7 @@ def _deliver(folder: Path, output: FakeOutput, batches: int = 4, config: Deliver
             loop = DeliveryLoop(output, queue, subscription, config, store)
             running = asyncio.create_task(loop.run())
             for batch in range(1, batches + 1):
-                await queue.append(entry(batch, 10), "block")
+                await queue.append(entry(batch, count, pad=pad), "block")
             while subscription.queued:
                 assert not running.done(), running.result()
                 await asyncio.sleep(0.001)  # the queue has no event for "empty"
@@ -129,6 +144,313 @@ def test_item_that_is_never_taken_alone_is_split_out(tmp_path: Path) -> None:
     assert line.fates == {"delivered": 10}
 
 
+def test_trouble_may_last_for_days(tmp_path: Path) -> None:
+    """Items answered "not now" a thousand times over, one retry at a time, still arrive: no chain of calls grows, and
+    no attempt is the last."""
+    output = FakeOutput([lambda batch: Outcome(retry=[0])] * 1500)
+    config = msgspec.structs.replace(QUICK, backoff_initial=1e-9, backoff_max=1e-9)
+    line = _deliver(tmp_path, output, batches=1, config=config)
+    assert line.fates == {"delivered": 10}
+    assert line.noted["retried"] == 1500
+
+
+@pytest.mark.parametrize("count", [1, 2, 33, 1000])
+def test_one_culprit_costs_a_bounded_number_of_requests(tmp_path: Path, count: int) -> None:
+    """A request refused whole is halved to its culprit in at most two requests per halving, and the culprit rescued."""
+    culprit = ids(1, count)[count // 3]
+
+    def answer(batch: DeliveryBatch) -> Outcome:
+        if culprit in batch.ids() and b"rescued" not in batch.documents()[0]:
+            raise Refused("malformed")
+        return Outcome()
+
+    output = FakeOutput([answer] * 1000)
+    line = _deliver(tmp_path, output, batches=1, count=count)
+    assert line.fates.get("delivered", 0) == count - 1
+    assert line.fates["rescued"] == 1
+    assert len(output.requests) <= 2 + 2 * math.ceil(math.log2(count))
+
+
+def _wrong_request() -> Answer:
+    """Refuses everything, rescued or not, until it has refused several rescued records; then takes what comes as it
+    is."""
+    refused = 0
+
+    def answer(batch: DeliveryBatch) -> Outcome:
+        nonlocal refused
+        rescued = batch.documents()[0].startswith(b'{"rescued"')
+        refused += rescued
+        if rescued or refused < 3:
+            raise Refused("unrecognized parameter")
+        return Outcome()
+
+    return answer
+
+
+def test_a_request_refused_whatever_is_in_it_pauses_the_output(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When even a record in the form nothing can refuse is refused, no record is to blame: nothing is dead-lettered or
+    rescued, a person is told, and when the request is mended everything arrives as it is."""
+    line = _deliver(tmp_path, FakeOutput([_wrong_request()] * 1000))
+    assert line.fates == {"delivered": 40}
+    assert not list(tmp_path.glob("dead-letters/*"))
+    assert any(record.levelname == "ERROR" for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("policy", "fates", "held"),
+    [("dead_letter", {"delivered": 9, "dead_lettered": 1}, 1), ("truncate", {"delivered": 9, "rescued": 1}, 0)],
+)
+@pytest.mark.parametrize("by_item", [True, False])
+def test_one_record_too_large_is_met_by_policy(
+    tmp_path: Path, policy: Any, fates: dict[str, int], held: int, by_item: bool
+) -> None:
+    """A record that alone is too large is kept whole as a dead letter, or delivered in part, as configured; its
+    neighbours are delivered."""
+    culprit = ids(1, 10)[6]
+
+    def answer(batch: DeliveryBatch) -> Outcome:
+        if culprit not in batch.ids() or b"truncated" in batch.documents()[0]:
+            return Outcome()
+        if not by_item:
+            raise TooLarge("413")
+        return Outcome(too_large={batch.ids().index(culprit): "413"})
+
+    config = msgspec.structs.replace(QUICK, too_large=policy)
+    line = _deliver(tmp_path, FakeOutput([answer] * 50), batches=1, config=config)
+    assert line.fates == fates
+    assert line.noted.get("truncated", 0) == 1 - held
+    letters = b"".join(file.read_bytes() for file in tmp_path.glob("dead-letters/*"))
+    assert letters.count(b'"document":{"n":"%s"' % culprit.encode()) == held
+
+
+def _crowded(culprit: str, *, by_item: bool) -> Answer:
+    """Says "too much just now" to this record for ever, whatever else is under way."""
+
+    def answer(batch: DeliveryBatch) -> Outcome:
+        if culprit not in batch.ids():
+            return Outcome()
+        if not by_item:
+            raise Retryable("429", overloaded=True)
+        return Outcome(retry=[batch.ids().index(culprit)], overloaded=True)
+
+    return answer
+
+
+@pytest.mark.parametrize("by_item", [True, False])
+def test_a_huge_record_refused_for_ever_as_too_much_does_not_hold_up_the_rest(tmp_path: Path, by_item: bool) -> None:
+    """A document that would fill a server's memory is answered 429 for ever, never 413. After enough of that with
+    nothing else on its way it is taken to be too large."""
+    culprit = ids(1, 3)[1]
+    output = FakeOutput([_crowded(culprit, by_item=by_item)] * 200)
+    config = msgspec.structs.replace(QUICK, batch_bytes=16 * 1024**2)
+    line = _deliver(tmp_path, output, batches=1, count=3, pad=HUGE_RECORD_BYTES, config=config)
+    assert line.fates == {"delivered": 2, "dead_lettered": 1}
+    (file,) = (tmp_path / "dead-letters").glob("*.ndjson")
+    assert b"again and again" in file.read_bytes()
+
+
+def test_a_small_record_is_never_given_up_for_overload(tmp_path: Path) -> None:
+    """However often a record of ordinary size is answered "too much just now", it is sent again."""
+    culprit = ids(1, 10)[1]
+    output = FakeOutput([_crowded(culprit, by_item=False)] * 100)
+    line = _deliver(tmp_path, output, batches=1)
+    assert line.fates == {"delivered": 10}
+
+
+@pytest.mark.parametrize(
+    ("count", "cuts", "fates"),
+    [
+        (1, 2, {"delivered": 1}),
+        (1, 3, {"dead_lettered": 1}),
+        (8, 1, {"delivered": 8}),
+    ],
+)
+def test_a_cut_connection_splits_at_once_and_gives_up_a_record_only_the_third_time(
+    tmp_path: Path, count: int, cuts: int, fates: dict[str, int]
+) -> None:
+    """A connection that breaks under a large batch splits it; under a single record, twice may be chance."""
+    output = FakeOutput([CutOff("reset")] * cuts)
+    line = _deliver(tmp_path, output, batches=1, count=count)
+    assert line.fates == fates
+    if count > 1:
+        assert output.requests == [8, 4, 4]
+
+
+def test_hints_must_come_in_a_row(tmp_path: Path) -> None:
+    """Two cut connections, another kind of failure, and two more are not three in a row."""
+    cut = CutOff("reset")
+    output = FakeOutput([cut, cut, Retryable("503"), cut, cut])
+    line = _deliver(tmp_path, output, batches=1, count=1)
+    assert line.fates == {"delivered": 1}
+
+
+@pytest.mark.parametrize("trouble", [NoAnswer("timeout"), CutOff("reset"), Paused("403")])
+def test_what_was_taken_without_an_answer_is_sent_again_in_doubt(tmp_path: Path, trouble: Any) -> None:
+    """A lost answer leaves no double and no unexpected repeat."""
+    output = FakeOutput([TakenThen(trouble)] * 2)
+    line = _deliver(tmp_path, output)
+    assert line.fates == {"delivered": 40}
+    assert "unexpected_duplicates" not in line.noted
+
+
+@pytest.mark.parametrize("in_doubt", [True, False])
+def test_items_that_may_have_arrived_are_sent_again_in_doubt(tmp_path: Path, in_doubt: bool) -> None:
+    """What the output says of its own doubt goes along with the records that are sent again, and only then."""
+    seen: list[bool] = []
+
+    def again(batch: DeliveryBatch) -> Outcome:
+        seen.append(batch.in_doubt)
+        return Outcome()
+
+    _deliver(tmp_path, FakeOutput([lambda batch: Outcome(retry=[1], in_doubt=in_doubt), again]), batches=1)
+    assert seen == [in_doubt]
+
+
+def test_dead_letters_are_written_when_all_other_records_have_a_fate(tmp_path: Path) -> None:
+    """A batch that is given up half-way leaves no dead letter behind: it will be sent again whole, and a record must
+    not be both a dead letter and delivered."""
+
+    async def main() -> None:
+        async with open_queue(QueueConfig(path=tmp_path, min_free=0), RUN) as queue:
+            subscription = queue.subscribe("fake", from_oldest=True)
+            script: list[Step] = [lambda batch: Outcome(rejected={0: "no"}, retry=[1]), *[Retryable("down")] * 1000]
+            output = FakeOutput(script, rescues=False)
+            slow = DeliveryConfig(backoff_initial=60, backoff_max=60)
+            loop = DeliveryLoop(output, queue, subscription, slow, DeadLetters(tmp_path / "d", DeadLettersConfig()))
+            running = asyncio.create_task(loop.run())
+            await queue.append(entry(1, 10), "block")
+            while not output.requests:
+                await asyncio.sleep(0.001)
+            loop.finish()
+            async with asyncio.timeout(5):
+                await running
+            assert subscription.queued == 10
+            assert not (tmp_path / "d").exists()
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_burial_counts_when_it_was_done(tmp_path: Path) -> None:
+    """Cancelling while dead letters are being written finishes the batch with them: letters and cursor agree."""
+
+    class Slow(DeadLetters):
+        """Writes only when it is told to."""
+
+        def __init__(self) -> None:
+            super().__init__(tmp_path / "d", DeadLettersConfig())
+            self.begun, self.go_on = threading.Event(), threading.Event()
+
+        def put(self, letters: Iterable[DeadLetter]) -> None:
+            self.begun.set()
+            self.go_on.wait(10)
+            super().put(letters)
+
+    async def main() -> None:
+        async with open_queue(QueueConfig(path=tmp_path, min_free=0), RUN) as queue:
+            subscription = queue.subscribe("fake", from_oldest=True)
+            store = Slow()
+            output = FakeOutput([lambda batch: Outcome(rejected={0: "no"})], rescues=False)
+            running = asyncio.create_task(DeliveryLoop(output, queue, subscription, QUICK, store).run())
+            await queue.append(entry(1, 10), "block")
+            await asyncio.to_thread(store.begun.wait, 10)
+            running.cancel()
+            asyncio.get_running_loop().call_soon(store.go_on.set)
+            await asyncio.wait([running])
+            assert running.cancelled()
+            assert subscription.cursor.counts == {"delivered": 9, "dead_lettered": 1}
+            assert dead_letter_counts(tmp_path / "d").kept == 1
+
+    asyncio.run(main())
+
+
+def test_a_retrying_batch_keeps_its_slot(tmp_path: Path) -> None:
+    """While every request fails no more batches are taken from the queue than there are slots: retrying costs no
+    memory."""
+    in_flight: list[int] = []
+
+    async def main() -> None:
+        async with open_queue(QueueConfig(path=tmp_path, min_free=0), RUN) as queue:
+            subscription = queue.subscribe("fake", from_oldest=True)
+            config = msgspec.structs.replace(QUICK, batch_records=1, max_concurrency=3)
+            output = FakeOutput([*[None] * 10, *[Retryable("503")] * 100])
+            loop = DeliveryLoop(output, queue, subscription, config, DeadLetters(tmp_path / "d", DeadLettersConfig()))
+            running = asyncio.create_task(loop.run())
+            for batch in range(1, 60):
+                await queue.append(entry(batch, 1), "block")
+            while subscription.queued:
+                in_flight.append(loop.limit.in_flight)
+                await asyncio.sleep(0.0005)
+            loop.finish()
+            await running
+
+    asyncio.run(main())
+    assert max(in_flight) <= 3
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Retryable("503"),
+        Retryable("429", retry_after_secs=3600.0, overloaded=True),
+        NoAnswer("timeout"),
+        Paused("401"),
+        Refused("unrecognized parameter"),
+    ],
+    ids=["503", "Retry-After: 3600", "no answer", "401", "400"],
+)
+def test_stop_cuts_a_back_off_of_minutes_short(tmp_path: Path, trouble: Any) -> None:
+    """Several batches waiting for minutes each get one attempt at once when the agent stops, and stay in the queue if
+    that fails too."""
+
+    async def main() -> None:
+        async with open_queue(QueueConfig(path=tmp_path, min_free=0), RUN) as queue:
+            subscription = queue.subscribe("fake", from_oldest=True)
+            slow = DeliveryConfig(backoff_initial=600, backoff_max=600, batch_records=1, batch_age=0, max_concurrency=3)
+            output = FakeOutput([*[None] * 9, *[trouble] * 1000])
+            store = DeadLetters(tmp_path / "d", DeadLettersConfig())
+            loop = DeliveryLoop(output, queue, subscription, slow, store)
+            running = asyncio.create_task(loop.run())
+            for batch in range(1, 21):
+                await queue.append(entry(batch, 1), "block")
+            # All slots there are now belong to batches that failed and wait.
+            while not loop.state.failures >= loop.limit.in_flight >= int(loop.limit.limit):
+                await asyncio.sleep(0.001)
+            before, waiting = len(output.requests), loop.limit.in_flight
+            loop.finish()
+            async with asyncio.timeout(10):
+                await running
+            assert subscription.queued == 11
+            assert waiting <= len(output.requests) - before <= 2 * waiting  # a rescue is a request of its own
+            assert not (tmp_path / "d").exists()
+
+    asyncio.run(main())
+
+
+def test_stop_delivers_what_the_mended_server_takes(tmp_path: Path) -> None:
+    """The one attempt of a stop is a real one: a server that is back by then gets everything."""
+
+    async def main() -> None:
+        async with open_queue(QueueConfig(path=tmp_path, min_free=0, sync="always"), RUN) as queue:
+            subscription = queue.subscribe("fake", from_oldest=True)
+            slow = DeliveryConfig(backoff_initial=600, backoff_max=600)
+            output = FakeOutput([Retryable("down", retry_after_secs=3600.0)])
+            loop = DeliveryLoop(output, queue, subscription, slow, DeadLetters(tmp_path / "d", DeadLettersConfig()))
+            running = asyncio.create_task(loop.run())
+            await queue.append(entry(1, 10), "block")
+            while not output.requests:
+                await asyncio.sleep(0.001)
+            for batch in range(2, 6):
+                await queue.append(entry(batch, 10), "block")
+            loop.finish()
+            async with asyncio.timeout(10):
+                await running
+            assert subscription.queued == 0
+
+    asyncio.run(main())
+
+
 def test_stop_leaves_undelivered_records_in_the_queue(tmp_path: Path) -> None:
     """With a dead output, stopping takes one more attempt and no loss: a later run delivers everything."""
 
@@ -154,9 +476,6 @@ def test_stop_leaves_undelivered_records_in_the_queue(tmp_path: Path) -> None:
     assert sorted(output.taken) == sorted(ids(1, 10))
 
 
-Answer = Callable[[DeliveryBatch], Outcome]
-
-
 def _mixed(retry: list[int], rejected: list[int]) -> Answer:
     def answer(batch: DeliveryBatch) -> Outcome:
         bad = {i % batch.count: "refused" for i in rejected}
@@ -168,6 +487,7 @@ def _mixed(retry: list[int], rejected: list[int]) -> Answer:
 steps: st.SearchStrategy[Step] = st.one_of(
     st.none(),
     st.sampled_from([Retryable("503"), NoAnswer("reset"), Paused("403"), TooLarge("413"), Refused("400")]),
+    st.sampled_from([CutOff("cut"), Retryable("429", overloaded=True), TakenThen(NoAnswer("lost"))]),
     st.builds(_mixed, st.lists(st.integers(0, 40), max_size=5), st.lists(st.integers(0, 40), max_size=3)),
 )
 

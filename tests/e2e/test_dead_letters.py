@@ -17,7 +17,8 @@ from agent.delivery.dead_letters.folder import DeadLetterCounts, dead_letter_cou
 from agent.outputs.elasticsearch.template import index_template
 from tests.delivery.test_dead_letters import ids, kept, letter, put
 from tests.e2e.agent_process import AgentProcess
-from tests.fakes.elasticsearch import FakeElasticsearch, fails_items, refuses, says_nothing
+from tests.fakes.elasticsearch import FakeElasticsearch
+from tests.fakes.faults import fails_items, refuses, says_nothing
 from tests.servers.elasticsearch import ElasticsearchServer
 
 RECORDS = 600

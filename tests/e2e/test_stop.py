@@ -15,7 +15,8 @@ import pytest
 
 from agent.ledger import read_ledger
 from tests.e2e.agent_process import AgentProcess
-from tests.fakes.elasticsearch import FakeElasticsearch, refuses
+from tests.fakes.elasticsearch import FakeElasticsearch
+from tests.fakes.faults import refuses
 
 RECORDS = 30_000
 

@@ -2,14 +2,16 @@
 
 It keeps documents per backing index with ``create`` and 409, creates data streams from index templates, rolls them
 over, and looks up ids. Faults are scripted: each bulk request takes the next one from ``faults``, and without one all
-goes well. The contract suite runs against it and against the real server, so what it does when nothing is scripted is
-what Elasticsearch does.
+goes well; likewise each look at the backing indices takes a status from ``looks``. The contract suite runs against it
+and against the real server, so what it does when nothing is scripted is what Elasticsearch does. The faults themselves
+are in ``tests.fakes.faults``.
 """
 
 import asyncio
 import fnmatch
 import gzip
 import json
+import socket
 import ssl
 import time
 from collections import deque
@@ -42,11 +44,18 @@ class Bulk(NamedTuple):
 Fault = Callable[["FakeElasticsearch", web.Request, Bulk], Awaitable[web.StreamResponse]]
 
 
+class BeforeReading(NamedTuple):
+    """A fault that strikes while the body is still being sent."""
+
+    strike: Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
 class FakeElasticsearch:
     """A server on a port of its own while the ``async with`` block lasts.
 
     ``authorization`` is the header value every request must carry. ``max_body`` is the largest body, inflated, that is
-    not answered 413. ``prefix`` is a path everything lies under. ``unrefreshed`` are ids that no search shows yet.
+    not answered 413. ``prefix`` is a path everything lies under. ``pipelines`` are the ingest pipelines there are.
+    ``unrefreshed`` are ids that no search shows yet.
     """
 
     def __init__(
@@ -57,14 +66,19 @@ class FakeElasticsearch:
         prefix: str = "",
         tls: ssl.SSLContext | None = None,
         privileges: Mapping[str, bool] | None = None,
+        pipelines: frozenset[str] = frozenset(),
     ) -> None:
-        self.faults: deque[Fault] = deque()
+        self.faults: deque[Fault | BeforeReading] = deque()
+        self.looks: deque[int] = deque()
         self.bulks: list[Bulk] = []
         self.requests: list[tuple[str, str]] = []
         self.streams: dict[str, dict[str, tuple[int, dict[str, bytes]]]] = {}
+        self.failure_store: list[str] = []
         self.templates: dict[str, Json] = {}
         self.unrefusing = False
         self.unrefreshed: set[str] = set()
+        self.pipelines = pipelines
+        self.failing_pipelines: set[str] = set()
         self._authorization = authorization
         self._max_body = max_body
         self._prefix = prefix
@@ -72,6 +86,9 @@ class FakeElasticsearch:
         self._privileges = privileges
         self._runner: web.AppRunner | None = None
         self._port = 0
+        self._held: socket.socket
+        self._restarting: asyncio.Task[None] | None = None
+        self._stopped: list[web.Server] = []
 
     @property
     def url(self) -> str:
@@ -79,6 +96,34 @@ class FakeElasticsearch:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}{self._prefix}"
 
     async def __aenter__(self) -> Self:
+        # Bound and not listening, it keeps the port ours over a restart; connections are refused meanwhile.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._held.bind(("127.0.0.1", self._port))
+        self._port = self._held.getsockname()[1]
+        await self._start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._restarting is not None:
+            await self._restarting
+        await self._stop()
+        for stopped in self._stopped:  # a connection may have been accepted while a restart closed all it knew of
+            await stopped.shutdown(0.0)
+        self._held.close()
+
+    def restart(self) -> None:
+        """Break every connection, and be there again a moment later, at the same port with the same documents."""
+
+        async def restart(earlier: asyncio.Task[None] | None) -> None:
+            if earlier is not None:
+                await earlier
+            await self._stop()
+            await self._start()
+
+        self._restarting = asyncio.create_task(restart(self._restarting))
+
+    async def _start(self) -> None:
         app = web.Application(client_max_size=1024**3, middlewares=[self._guard])
         at = self._prefix
         app.router.add_post(at + "/{stream}/_bulk", self._bulk)
@@ -87,19 +132,25 @@ class FakeElasticsearch:
         app.router.add_get(at + "/{stream}/_settings/index.creation_date", self._creation_dates)
         app.router.add_post(at + "/{index}/_mget", self._mget)
         app.router.add_post(at + "/{stream}/_search", self._search)
+        app.router.add_get(at + "/_ingest/pipeline/{name}", self._pipeline)
         if self._privileges is not None:
             app.router.add_post(at + "/_security/user/_has_privileges", self._has_privileges)
         self._runner = web.AppRunner(
-            app, auto_decompress=False, access_log=None, handler_cancellation=True, shutdown_timeout=1.0
+            app,
+            auto_decompress=False,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=0.0,
+            lingering_time=0.0,
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls, reuse_port=True)
         await site.start()
-        self._port = self._runner.addresses[0][1]
-        return self
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def _stop(self) -> None:
         assert self._runner is not None
+        assert self._runner.server is not None
+        self._stopped.append(self._runner.server)
         await self._runner.cleanup()
 
     def documents(self, stream: str) -> list[tuple[str, bytes]]:
@@ -115,7 +166,12 @@ class FakeElasticsearch:
         """Carry out a bulk request. ``items`` are those that get a fixed answer instead. The whole answer."""
         answers = []
         for i, operation in enumerate(bulk.operations):
-            answer = dict(items[i]) if items and i in items else self._create(bulk.stream, operation)
+            fixed = items.get(i) if items else None
+            # What is there already was not to be refused for its content, and is not now.
+            if fixed is None or (fixed["status"] in (400, 413) and self._is_newest(bulk.stream, operation.record)):
+                answer = self._create(bulk, operation)
+            else:
+                answer = {"_index": bulk.stream, "_id": operation.record, **fixed}
             answers.append({operation.action: answer})
         errors = any("error" in next(iter(answer.values())) for answer in answers)
         return {"errors": errors, "took": 1, "items": answers}
@@ -128,44 +184,56 @@ class FakeElasticsearch:
     ) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
         if self._authorization is not None and request.headers.get("authorization") != self._authorization:
-            return _json(401, {"error": {"type": "security_exception", "reason": "unable to authenticate"}})
+            return json_answer(401, {"error": {"type": "security_exception", "reason": "unable to authenticate"}})
         return await handler(request)
 
     async def _bulk(self, request: web.Request) -> web.StreamResponse:
+        if self.faults and isinstance(self.faults[0], BeforeReading):
+            return await self.faults.popleft().strike(request)  # type: ignore[union-attr]
         wire = await request.read()
         body = gzip.decompress(wire) if request.headers.get("content-encoding") == "gzip" else wire
         if len(body) > self._max_body:
             return web.Response(status=413, headers={"connection": "close"})
         if not body.endswith(b"\n"):
-            return _json(400, _error("illegal_argument_exception", "must be terminated by a newline"))
+            return json_answer(400, error_of("illegal_argument_exception", "must be terminated by a newline"))
         lines = body.split(b"\n")[:-1]
         operations = []
-        for action, document in zip(lines[::2], lines[1::2], strict=True):
-            ((verb, meta),) = json.loads(action).items()
-            operations.append(Operation(verb, meta["_id"], document))
+        try:
+            for action, document in zip(lines[::2], lines[1::2], strict=True):
+                ((verb, meta),) = json.loads(action).items()
+                operations.append(Operation(verb, meta["_id"], document))
+        except (ValueError, AttributeError, KeyError, TypeError):
+            return json_answer(400, error_of("illegal_argument_exception", "Malformed action/metadata line"))
         headers = {name.lower(): value for name, value in request.headers.items()}
         bulk = Bulk(request.match_info["stream"], operations, headers, dict(request.query), len(wire))
         self.bulks.append(bulk)
         if self.faults:
-            return await self.faults.popleft()(self, request, bulk)
-        return _json(200, self.apply(bulk), request.query.get("filter_path"))
+            return await self.faults.popleft()(self, request, bulk)  # type: ignore[operator]
+        return json_answer(200, self.apply(bulk), request.query.get("filter_path"))
 
-    def _create(self, stream: str, operation: Operation) -> Json:
+    def _is_newest(self, stream: str, record: str) -> bool:
+        """Whether the index now written to holds the record."""
+        return bool(self.streams.get(stream)) and record in list(self.streams[stream].values())[-1][1]
+
+    def _create(self, bulk: Bulk, operation: Operation) -> Json:
         """The item of one ``create``."""
+        stream = bulk.stream
+        pipeline = bulk.query.get("pipeline")
+        if pipeline not in (None, "_none", *self.pipelines):
+            return _failed(stream, operation, 400, "illegal_argument_exception", _no_pipeline(str(pipeline)))
+        if pipeline in self.failing_pipelines:
+            return _failed(stream, operation, 400, "illegal_argument_exception", "field [duration] not present")
         if stream not in self.streams:
             if self._template_for(stream) is None:
-                return {"status": 404, **_error("index_not_found_exception", f"no such index [{stream}]")}
+                return _failed(stream, operation, 404, "index_not_found_exception", f"no such index [{stream}]")
             self.rollover(stream)
         index, (_, documents) = list(self.streams[stream].items())[-1]
+        problem = None if self.unrefusing else _problem(operation.document)
+        if problem is not None:
+            return _failed(index, operation, 400, "document_parsing_exception", problem)
         if operation.record in documents:
-            return {"status": 409, **_error("version_conflict_engine_exception", "document already exists")}
-        try:
-            document = json.loads(operation.document)
-            problem = None if "@timestamp" in document else "data stream timestamp field [@timestamp] is missing"
-        except ValueError as error:
-            problem = str(error)
-        if problem is not None and not self.unrefusing:
-            return {"status": 400, **_error("document_parsing_exception", problem)}
+            kind, reason = "version_conflict_engine_exception", "document already exists"
+            return _failed(index, operation, 409, kind, reason)
         documents[operation.record] = operation.document
         return {"_index": index, "_id": operation.record, "status": 201}
 
@@ -173,10 +241,12 @@ class FakeElasticsearch:
         name = request.match_info["name"]
         if request.method == "PUT":
             self.templates[name] = json.loads(await request.read())
-            return _json(200, {"acknowledged": True})
+            return json_answer(200, {"acknowledged": True})
         if name not in self.templates:
-            return _json(404, _error("resource_not_found_exception", f"index template matching [{name}] not found"))
-        return _json(200, {"index_templates": [{"name": name, "index_template": self.templates[name]}]})
+            return json_answer(
+                404, error_of("resource_not_found_exception", f"index template matching [{name}] not found")
+            )
+        return json_answer(200, {"index_templates": [{"name": name, "index_template": self.templates[name]}]})
 
     def _template_for(self, stream: str, added: Json | None = None) -> Json | None:
         """The template that applies to a data stream, as if ``added`` were installed too."""
@@ -191,27 +261,35 @@ class FakeElasticsearch:
         added = json.loads(await request.read() or b"null")
         template = self._template_for(request.match_info["name"], added)
         answer = {} if template is None else {"template": template["template"], "overlapping": []}
-        return _json(200, answer, request.query.get("filter_path"))
+        return json_answer(200, answer, request.query.get("filter_path"))
 
     async def _creation_dates(self, request: web.Request) -> web.StreamResponse:
         stream = request.match_info["stream"]
+        if self.looks:
+            return web.Response(status=self.looks.popleft())
         if stream not in self.streams:
-            return _json(404, _error("index_not_found_exception", f"no such index [{stream}]"))
+            return json_answer(404, error_of("index_not_found_exception", f"no such index [{stream}]"))
         dates = {name: str(created) for name, (created, _) in self.streams[stream].items()}
-        return _json(200, {name: {"settings": {"index": {"creation_date": date}}} for name, date in dates.items()})
+        return json_answer(
+            200, {name: {"settings": {"index": {"creation_date": date}}} for name, date in dates.items()}
+        )
 
     async def _mget(self, request: web.Request) -> web.StreamResponse:
         index = request.match_info["index"]
         documents = next((indices[index][1] for indices in self.streams.values() if index in indices), {})
         asked = json.loads(await request.read())["ids"]
         found = [{"_id": record, "found": record in documents} for record in asked]
-        return _json(200, {"docs": found}, request.query.get("filter_path"))
+        return json_answer(200, {"docs": found}, request.query.get("filter_path"))
+
+    async def _pipeline(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        return json_answer(200, {name: {}}) if name in self.pipelines else json_answer(404, {})
 
     async def _search(self, request: web.Request) -> web.StreamResponse:
         """By ids, and nothing else."""
         stream = request.match_info["stream"]
         if stream not in self.streams:
-            return _json(404, _error("index_not_found_exception", f"no such index [{stream}]"))
+            return json_answer(404, error_of("index_not_found_exception", f"no such index [{stream}]"))
         asked = json.loads(await request.read())
         wanted = set(asked["query"]["ids"]["values"]) - self.unrefreshed
         hits = [
@@ -221,7 +299,7 @@ class FakeElasticsearch:
             if record in wanted
         ]
         answer = {"took": 1, "timed_out": False, "hits": {"hits": hits[: asked["size"]]}}
-        return _json(200, answer, request.query.get("filter_path"))
+        return json_answer(200, answer, request.query.get("filter_path"))
 
     async def _has_privileges(self, request: web.Request) -> web.StreamResponse:
         asked = json.loads(await request.read())
@@ -232,102 +310,36 @@ class FakeElasticsearch:
             for entry in asked["index"]
             for name in entry["names"]
         }
-        return _json(200, {"username": "writer", "cluster": cluster, "index": index})
-
-
-# Faults.
-
-
-def refuses(status: int, reason: str = "", **headers: str) -> Fault:
-    """Answers the whole request with a status and takes nothing. ``retry_after`` becomes ``Retry-After``."""
-
-    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
-        answer = (
-            _json(status, _error("es_rejected_execution_exception", reason)) if reason else web.Response(status=status)
-        )
-        answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-        return answer
-
-    return fault
-
-
-def answers(status: int, body: bytes, content_type: str = "text/html") -> Fault:
-    """Takes nothing and answers something of its own."""
-
-    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
-        return web.Response(status=status, body=body, content_type=content_type)
-
-    return fault
-
-
-def fails_items(items: Mapping[int, int], error_type: str = "some_exception", reason: str = "because") -> Fault:
-    """Answers these items with these statuses and takes the others."""
-
-    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
-        fixed = {i: {"status": status, **_error(error_type, reason)} for i, status in items.items()}
-        return _json(200, server.apply(bulk, fixed), request.query.get("filter_path"))
-
-    return fault
-
-
-def stores_failures(indexes: set[int]) -> Fault:
-    """Puts these items into the failure store: a success, but not in the data stream."""
-
-    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
-        fixed = {i: {"_index": ".fs-x", "status": 201, "failure_store": "used"} for i in indexes}
-        return _json(200, server.apply(bulk, fixed), request.query.get("filter_path"))
-
-    return fault
-
-
-def forgets_item() -> Fault:
-    """Takes everything and answers one item too few."""
-
-    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
-        answer = server.apply(bulk)
-        return _json(200, {**answer, "items": answer["items"][1:]}, request.query.get("filter_path"))
-
-    return fault
-
-
-def hangs_up(*, taken: bool, half_answered: bool = False) -> Fault:
-    """Closes the connection instead of answering, or in the middle of its answer. ``taken`` says whether the records
-    arrived."""
-
-    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
-        if taken:
-            server.apply(bulk)
-        response = web.StreamResponse(headers={"content-length": "1000", "content-type": "application/json"})
-        if half_answered:
-            await response.prepare(request)
-            await response.write(b'{"errors":false,"items":[')
-        assert request.transport is not None
-        request.transport.abort()
-        return response
-
-    return fault
-
-
-def says_nothing(*, taken: bool) -> Fault:
-    """Never answers."""
-
-    async def fault(server: FakeElasticsearch, request: web.Request, bulk: Bulk) -> web.StreamResponse:
-        if taken:
-            server.apply(bulk)
-        await asyncio.Event().wait()
-        return web.Response()
-
-    return fault
+        return json_answer(200, {"username": "writer", "cluster": cluster, "index": index})
 
 
 # Answers.
 
 
-def _error(kind: str, reason: str) -> Json:
+def _problem(text: bytes) -> str | None:
+    """Why a document would be refused: what the fake has of mappings."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        return str(error)
+    return None if "@timestamp" in document else "data stream timestamp field [@timestamp] is missing"
+
+
+def _no_pipeline(name: str) -> str:
+    return f"pipeline with id [{name}] does not exist"
+
+
+def _failed(index: str, operation: Operation, status: int, kind: str, reason: str) -> Json:
+    return {"_index": index, "_id": operation.record, "status": status, **error_of(kind, reason)}
+
+
+def error_of(kind: str, reason: str) -> Json:
+    """The error as it stands in an item or in an answer."""
     return {"error": {"type": kind, "reason": reason}}
 
 
-def _json(status: int, value: Json, filter_path: str | None = None) -> web.Response:
+def json_answer(status: int, value: Json, filter_path: str | None = None) -> web.Response:
+    """An answer, cut down to what ``filter_path`` asks for."""
     if filter_path is not None:
         value = _filtered(value, [path.split(".") for path in filter_path.split(",")]) or {}
     text = json.dumps(value, separators=(",", ":"))

@@ -7,13 +7,14 @@ happened. And what became of each record?
     status of an item            the record
     200, 201                     is there (or in the server's own failure store, which is counted)
     409 on ``create``            is there already: an earlier attempt arrived
-    429, 5xx                     is sent again
+    413                          is too large by itself
+    429, 5xx                     is sent again; after a 5xx it may be there all the same
     403, 404                     cannot be taken until a person acts; if all records are so, the output pauses
     any other                    is refused for what it is, with the reason
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
@@ -28,6 +29,7 @@ T = TypeVar("T")
 FILTER_PATH: Final = ",".join(
     (
         "errors",
+        "items.*._id",
         "items.*.status",
         "items.*.failure_store",
         "items.*.error.type",
@@ -36,7 +38,7 @@ FILTER_PATH: Final = ",".join(
     )
 )
 """What of the answer is asked for. ``status`` must be among it: an item with nothing left would vanish, and positions
-shift.
+shift. ``_id`` tells whether an item is that of the record in its place.
 """
 
 MAX_PART_CHARS: Final = 400
@@ -58,6 +60,7 @@ class _ItemError(msgspec.Struct):
 
 class _Item(msgspec.Struct):
     status: int
+    id: str | None = msgspec.field(name="_id", default=None)
     error: _ItemError | None = None
     failure_store: str | None = None
 
@@ -92,8 +95,14 @@ def _decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
             raise ValueError("nested too deep") from error
 
 
-def read_answer(status: int, headers: Mapping[str, str], body: bytes, count: int) -> Outcome:
-    """The outcome of a bulk request of ``count`` records, or the ``SendError`` that fits. Header names: any case."""
+def read_answer(
+    status: int, headers: Mapping[str, str], body: bytes, count: int, ids: Callable[[], Sequence[str]]
+) -> Outcome:
+    """The outcome of a bulk request of ``count`` records, or the ``SendError`` that fits. Header names: any case.
+
+    ``ids`` gives the records' ids in the order they were sent; it is called only when not all are well. Items that are
+    not in that order, or speak of other records, are no answer: every record would get another's outcome.
+    """
     if not 200 <= status < 300:
         raise refusal(status, headers, body)
     if _all_created(body, count):
@@ -107,16 +116,21 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, count: int
         ) from None
     if len(bulk.items) != count:
         raise NoAnswer(f"the answer speaks of {len(bulk.items)} records, {count} were sent")
-    return _triage([item for entry in bulk.items for item in entry.values()])
+    items = [item for entry in bulk.items for item in entry.values()]
+    if [item.id for item in items] != list(ids()):
+        raise NoAnswer("the answer speaks of other records than were sent, or in another order")
+    return _triage(items)
 
 
 def _all_created(body: bytes, count: int) -> bool:
-    """Whether the answer says that every record was created, without decoding it: the usual case, and it is 28 bytes
-    per record.
+    """Whether the answer says that every record was created, without decoding it: the usual case, and it is 70 bytes
+    per record. Their order does not matter then.
     """
     if not body.startswith(b'{"errors":false') or not body.endswith(b"]}"):
         return False
-    return body.count(b'{"create":{"status":201}}') == count == body.count(b'"status"')
+    if b'"failure_store"' in body:
+        return False
+    return body.count(b'","status":201}}') == count == body.count(b'{"create":{"_id":"')
 
 
 def _triage(items: list[_Item]) -> Outcome:
@@ -129,11 +143,15 @@ def _triage(items: list[_Item]) -> Outcome:
             outcome.failure_store += item.failure_store == "used"
         elif status == 409:
             outcome.duplicates += 1
+        elif status == 413:
+            outcome.too_large[i] = _reason(item.error, status)
         elif status == 429:
             outcome.retry.append(i)
-            outcome.overloaded = True
+            # A cluster that blocks writing (its disk is full) says 429 too: sending less does not help then.
+            outcome.overloaded |= item.error is None or item.error.type != "cluster_block_exception"
         elif status >= 500:
             outcome.retry.append(i)
+            outcome.in_doubt = True
         elif status in (403, 404) or _is_pipeline_missing(item.error):
             held[i] = item
         else:

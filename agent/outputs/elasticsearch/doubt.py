@@ -1,12 +1,16 @@
 """Which records arrived although their request had no answer.
 
-A repeated ``create`` of the same id answers 409 within one backing index, so usually there is nothing to look up. But
-when the data stream rolled over since, the earlier attempt may lie in an older backing index, where ``create`` does
-not look. So the backing indices that were written to since the records got their ids, all but the newest, are asked
-for the ids. ``_mget`` sees documents that no refresh has shown yet.
+A repeated ``create`` of the same id answers 409 within one backing index. But when the data stream rolled over since,
+the earlier attempt may lie in an older backing index, where ``create`` does not look. So the backing indices that were
+written to since the records got their ids are asked for the ids. ``_mget`` sees documents that no refresh has shown
+yet.
 
-What remains is a rollover between this look and the request that follows it: milliseconds, against hours or days
-between rollovers.
+Records that this process sent before are looked for in the newest index too: it may be rolled over between the look and
+the request that follows. What an earlier process may have sent is all that the queue held when it ended, gigabytes
+perhaps, and is left to the newest index's own 409.
+
+What remains are a rollover in those milliseconds after a restart, and a request without an answer that is still being
+carried out while we look.
 """
 
 from collections.abc import Sequence
@@ -67,12 +71,13 @@ def made_at_millis(ids: Sequence[str]) -> int:
         return 0
 
 
-def places_to_look(indices: Sequence[tuple[int, str]], since_millis: int) -> list[str]:
-    """The backing indices that may hold records sent after ``since_millis``, without the newest, whose own 409 speaks
-    for it.
+def places_to_look(indices: Sequence[tuple[int, str]], since_millis: int, *, newest: bool) -> list[str]:
+    """The backing indices that may hold records sent after ``since_millis``; the newest, whose own 409 speaks for it,
+    only if asked for.
     """
     earliest = since_millis - CLOCK_MARGIN_MILLIS
-    return [name for (_, name), (replaced, _) in pairwise(indices) if replaced >= earliest]
+    places = [name for (_, name), (replaced, _) in pairwise(indices) if replaced >= earliest]
+    return [*places, indices[-1][1]] if newest and indices else places
 
 
 def lookup_target(index: str) -> str:

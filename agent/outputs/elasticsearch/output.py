@@ -6,7 +6,7 @@ template which would apply to that stream is ours; with ``setup: auto`` it insta
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.errors import Paused, Retryable, SendError
+from agent.errors import CutOff, NoAnswer, Paused, Retryable, SendError
 from agent.log import Log
 from agent.outputs.elasticsearch import body, doubt
 from agent.outputs.elasticsearch.answer import FILTER_PATH, read_answer, refusal
@@ -33,6 +33,10 @@ T = TypeVar("T")
 
 _BULK_HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
 _PROBE_STREAM: Final = "modeltail.inference-default"
+LARGE_BYTES: Final = 128 * 1024
+"""A request under which the connection breaks may have been refused for its size when it is this large, as sent. A
+smaller one fits into the buffers on its way: it is read before it is refused, and the refusal arrives."""
+
 _MAX_LOOKUP_IDS: Final = 5000
 """Ids asked for in one request: their answer is a few hundred kilobytes."""
 
@@ -62,7 +66,8 @@ class ElasticsearchOutput:
         self._connecting = asyncio.Lock()
         self._making_ready = asyncio.Lock()
         pipeline = f"&pipeline={quote(config.pipeline, safe='')}" if config.pipeline else ""
-        self._query = f"/_bulk?require_data_stream=true&filter_path={FILTER_PATH}{pipeline}"
+        self._query = f"/_bulk?require_data_stream=true&filter_path={FILTER_PATH}"
+        self._pipeline = pipeline
         self._pattern = index_pattern(config.data_stream)
         self._template = template_name(self._pattern)
 
@@ -81,46 +86,62 @@ class ElasticsearchOutput:
         """Send once and classify every record. Trouble with the whole batch is a ``SendError``."""
         if batch.count == 0:
             return Outcome()
-        connection = await self._connected()
         stream = data_stream_name(self._config.data_stream, batch.stream)
         if stream not in self._checked:
             async with self._making_ready:
                 await self._make_ready(stream)
-        if batch.in_doubt:
-            there = await self._arrived(stream, batch.ids())
-            if there:
-                return await self._send_rest(batch, there)
+        there = await self._arrived(stream, batch) if batch.in_doubt else set()
+        return await (self._send_rest(stream, batch, there) if there else self._post(stream, batch))
+
+    async def _post(self, stream: str, batch: DeliveryBatch) -> Outcome:
+        """One bulk request."""
+        connection = await self._connected()
         if batch.frames:
             pieces = body.of_frames(batch.frames, batch.bodies)
         else:
             pieces = body.of_documents(batch.ids(), batch.documents())
-        answer = await connection.ask("POST", f"/{stream}{self._query}", pieces, _BULK_HEADERS)
         try:
-            return read_answer(answer.status, answer.headers, answer.body, batch.count)
+            # What a pipeline could not take as it was, it could not take rescued either.
+            pipeline = "&pipeline=_none" if batch.is_rescued else self._pipeline
+            answer = await connection.ask("POST", f"/{stream}{self._query}{pipeline}", pieces, _BULK_HEADERS)
+        except CutOff as cut:
+            if sum(map(len, pieces)) < LARGE_BYTES or not await self._takes_small_requests(stream):
+                raise NoAnswer(str(cut)) from cut
+            raise
+        try:
+            return read_answer(answer.status, answer.headers, answer.body, batch.count, batch.ids)
         except Paused:
             self._checked.discard(stream)
             raise
 
-    async def _send_rest(self, batch: DeliveryBatch, there: set[str]) -> Outcome:
+    async def _takes_small_requests(self, stream: str) -> bool:
+        """Whether the server answers at all, whatever it says to something small."""
+        connection = await self._connected()
+        try:
+            answer = await connection.ask("GET", doubt.creation_dates_target(stream))
+        except SendError:
+            return False
+        return answer.status < 500 and answer.status != 429
+
+    async def _send_rest(self, stream: str, batch: DeliveryBatch, there: set[str]) -> Outcome:
         """Send what is not there yet; what is there counts as a repeat."""
         missing = [i for i, record in enumerate(batch.ids()) if record not in there]
         if not missing:
             return Outcome(duplicates=batch.count)
-        rest = batch.subset(missing)
-        rest.in_doubt = False  # just looked up
-        outcome = await self.send(rest)
+        outcome = await self._post(stream, batch.subset(missing))
         return Outcome(
             duplicates=outcome.duplicates + batch.count - len(missing),
             failure_store=outcome.failure_store,
             retry=[missing[i] for i in outcome.retry],
             rejected={missing[i]: reason for i, reason in outcome.rejected.items()},
+            too_large={missing[i]: reason for i, reason in outcome.too_large.items()},
             overloaded=outcome.overloaded,
+            in_doubt=outcome.in_doubt,
         )
 
-    async def _arrived(self, stream: str, ids: Sequence[str]) -> set[str]:
-        """Which records lie in a backing index that a rollover has closed. Empty when there was no rollover, or we may
-        not look.
-        """
+    async def _arrived(self, stream: str, batch: DeliveryBatch) -> set[str]:
+        """Which records of a batch in doubt are there already, as far as ``doubt`` says to look; none if we may not."""
+        ids = batch.ids()
         connection = await self._connected()
         listed = await connection.ask("GET", doubt.creation_dates_target(stream))
         if listed.status in (403, 404):
@@ -133,7 +154,7 @@ class ElasticsearchOutput:
             return set()
         indices = _decoded(listed, doubt.read_creation_dates)
         there: set[str] = set()
-        for index in doubt.places_to_look(indices, doubt.made_at_millis(ids)):
+        for index in doubt.places_to_look(indices, doubt.made_at_millis(ids), newest=batch.attempt > 1):
             for start in range(0, len(ids), _MAX_LOOKUP_IDS):
                 some = ids[start : start + _MAX_LOOKUP_IDS]
                 found = await connection.ask("POST", doubt.lookup_target(index), doubt.lookup_body(some))
@@ -144,9 +165,9 @@ class ElasticsearchOutput:
                     there |= _decoded(found, partial(doubt.read_found, ids=some))
         return there
 
-    def rescue(self, record: str, document: bytes, reason: str) -> bytes:
+    def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes:
         """The document as one string in ``event.original``, with its time, its identity and the reason."""
-        return rescued(record, document, reason)
+        return rescued(record, document, reason, max_bytes)
 
     # Readiness.
 

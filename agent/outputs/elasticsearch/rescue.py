@@ -12,9 +12,6 @@ from typing import Any, Final
 
 import msgspec
 
-MAX_ORIGINAL_BYTES: Final = 8 * 1024**2
-"""A document longer than this is cut in ``event.original``; the rest is gone, and ``labels.truncated`` says so."""
-
 _KEPT: Final = {
     "log": {"level": None, "logger": None, "file": {"path": None}},
     "ml": {"model": {"name": None, "version": None, "stage": None, "framework": None}, "inference": {"id": None}},
@@ -37,8 +34,11 @@ _TIME: Final = re.compile(
 )
 
 
-def rescued(record: str, document: bytes, reason: str) -> bytes:
-    """The document in its safe form: JSON without a newline, whatever bytes the document is."""
+def rescued(record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes:
+    """The document in its safe form: JSON without a newline, whatever bytes the document is.
+
+    Of a document of more than ``max_bytes`` only so much is in ``event.original``, and ``labels.truncated`` says so.
+    """
     shape = _read(document)
     safe: dict[str, Any] = _pick(shape, _KEPT)
     created = safe.get("event", {}).get("created")
@@ -49,8 +49,8 @@ def rescued(record: str, document: bytes, reason: str) -> bytes:
     safe["@timestamp"] = written if _is_time(written) else created or _now()
     text = document.decode("utf-8", "replace")
     labels = {"rescued": "refused"}
-    if len(document) > MAX_ORIGINAL_BYTES:
-        text = document[:MAX_ORIGINAL_BYTES].decode("utf-8", "ignore")
+    if max_bytes is not None and len(document) > max_bytes:
+        text = document[:max_bytes].decode("utf-8", "ignore")
         labels["truncated"] = "document"
     message = shape.get("message")
     if isinstance(message, str):

@@ -31,7 +31,7 @@ from elastic_transport import ConnectionError as NodeFailure
 from elastic_transport import ConnectionTimeout as NodeTimeout
 from elastic_transport.client_utils import DEFAULT, DefaultType, parse_cloud_id, url_to_node_config
 
-from agent.errors import NoAnswer, Paused, Retryable
+from agent.errors import CutOff, NoAnswer, Paused, Retryable
 from agent.log import Log
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.tls import fetch_authority, tls_context
@@ -91,6 +91,10 @@ class _NotSent(NodeFailure):
     """No connection came about: the request has certainly not arrived."""
 
 
+class _BrokeWhileSending(NodeFailure):
+    """The connection broke before an answer began."""
+
+
 class _Node(AiohttpHttpNode):
     """One host. Redirects are answers, bodies go out in pieces, and what comes back is bounded and not decoded."""
 
@@ -117,6 +121,7 @@ class _Node(AiohttpHttpNode):
         )
         began = self._loop.time()
         self.ill = True
+        answered = False
         try:
             async with self.session.request(  # type: ignore[union-attr]
                 method,
@@ -127,13 +132,15 @@ class _Node(AiohttpHttpNode):
                 allow_redirects=False,
                 proxy=extras["proxy"],
             ) as response:
+                answered = True
                 answer = await _read_bounded(response.content)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
             raise _NotSent(_sentence(error), errors=(error,)) from error
         except TimeoutError as error:
             raise NodeTimeout("no answer in time", errors=(error,)) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise NodeFailure(_sentence(error), errors=(error,)) from error
+            failure = NodeFailure if answered else _BrokeWhileSending
+            raise failure(_sentence(error), errors=(error,)) from error
         self.ill = response.status in _GATEWAY_FAILURES
         seconds = self._loop.time() - began
         meta = ApiResponseMeta(
@@ -201,8 +208,8 @@ class Connection:
         body: Sequence[bytes] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send one request. Raises ``Retryable`` when it has certainly not arrived, ``NoAnswer`` when it may have,
-        ``Paused`` for a TLS refusal.
+        """Send one request. Raises ``Retryable`` when it has certainly not arrived, ``NoAnswer`` when it may have
+        (``CutOff`` when the connection broke before an answer began), ``Paused`` for a TLS refusal.
         """
         if isinstance(body, bytes):
             body, headers = (body,), {"content-type": "application/json", **(headers or {})}
@@ -222,6 +229,8 @@ class Connection:
             raise Retryable(f"no connection: {failure.message}") from failure
         except NodeTimeout as failure:
             raise NoAnswer(f"no answer within {self._timeout_secs:g} s") from failure
+        except _BrokeWhileSending as failure:
+            raise CutOff(f"the connection broke: {failure.message}") from failure
         except TransportError as failure:
             raise NoAnswer(f"the connection broke: {failure.message}") from failure
         return Answer(meta.status, meta.headers, answer or b"")

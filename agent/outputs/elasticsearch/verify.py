@@ -105,8 +105,7 @@ class ElasticsearchLookup:
     async def _places(self, stream: str, ids: Sequence[str]) -> list[str]:
         """The backing indices that may hold the records, the newest first."""
         indices = await self._indices(stream)
-        older = doubt.places_to_look(indices, doubt.made_at_millis(ids))
-        return [name for _, name in indices[-1:]] + older[::-1]
+        return doubt.places_to_look(indices, doubt.made_at_millis(ids), newest=True)[::-1]
 
     async def _indices(self, stream: str) -> list[tuple[int, str]]:
         name = data_stream_name(self._config.data_stream, stream)

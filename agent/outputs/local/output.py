@@ -72,7 +72,7 @@ class LocalOutput:
         """The folder can be written, and SQLite has full-text search."""
         return [problem for problem in (folder_problem(self._store.folder), fts5_problem()) if problem]
 
-    def rescue(self, record: str, document: bytes, reason: str) -> bytes | None:
+    def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes | None:
         """None: what the store refuses it would refuse in any form."""
         return None
 

@@ -52,7 +52,7 @@ class NdjsonOutput:
             return [f"{path} cannot be made: {there} is not a folder."]
         return [] if os.access(there, os.W_OK) else [f"{there} cannot be written."]
 
-    def rescue(self, record: str, document: bytes, reason: str) -> bytes | None:
+    def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes | None:
         """None: nothing is refused for what is in it."""
         return None
 

@@ -54,7 +54,7 @@ class StdoutOutput:
             return [f"Standard output cannot be written: {error.strerror}."]
         return ["Standard output is a folder."] if stat.S_ISDIR(mode) else []
 
-    def rescue(self, record: str, document: bytes, reason: str) -> bytes | None:
+    def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes | None:
         """None: nothing is refused for what is in it."""
         return None
 

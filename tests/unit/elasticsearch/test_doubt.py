@@ -33,8 +33,15 @@ def test_only_indices_written_to_since_the_run_began(
 ) -> None:
     """An index that was replaced before the run began cannot hold its records; the newest answers 409 itself."""
     indices = [(int(NOW - age * DAY), f"index-{age}") for age in ages_in_days]
-    found = places_to_look(indices, int(NOW - run_age_in_days * DAY))
+    found = places_to_look(indices, int(NOW - run_age_in_days * DAY), newest=False)
     assert found == [f"index-{age}" for age in expected]
+
+
+@pytest.mark.parametrize(("names", "expected"), [([], []), (["a"], ["a"]), (["a", "b"], ["b"])])
+def test_the_newest_index_is_looked_into_when_asked_for(names: list[str], expected: list[str]) -> None:
+    """Where an answer may never come, a 409 does not either."""
+    indices = [(int(NOW - 50 * DAY) + n, name) for n, name in enumerate(names)]
+    assert places_to_look(indices, NOW, newest=True) == expected
 
 
 def test_the_oldest_run_counts() -> None:

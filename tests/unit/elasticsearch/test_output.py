@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -9,18 +10,24 @@ from typing import Any
 import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
+from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
-from agent.outputs.elasticsearch.output import ElasticsearchOutput
+from agent.outputs.elasticsearch.output import LARGE_BYTES, ElasticsearchOutput
 from tests.fakes.batches import STREAM, batch_of, document
-from tests.fakes.elasticsearch import (
-    FakeElasticsearch,
-    Fault,
+from tests.fakes.elasticsearch import BeforeReading, FakeElasticsearch, Fault
+from tests.fakes.faults import (
     answers,
+    calls_it,
+    drips,
     fails_items,
+    fails_items_it_took,
     forgets_item,
     hangs_up,
+    hangs_up_while_reading,
     refuses,
+    reorders_items,
+    restarts,
+    rolls_over,
     says_nothing,
     stores_failures,
 )
@@ -39,12 +46,13 @@ def three() -> DeliveryBatch:
 
 
 def send_to(
-    fault: Fault | None, batch: DeliveryBatch | None = None, /, **settings: Any
+    fault: Fault | BeforeReading | None, batch: DeliveryBatch | None = None, /, **settings: Any
 ) -> tuple[Outcome | SendError, FakeElasticsearch]:
     """What became of one batch when the fake behaves so, and the fake."""
 
     async def play() -> tuple[Outcome | SendError, FakeElasticsearch]:
-        async with FakeElasticsearch() as server, ElasticsearchOutput(config(server, **settings)) as output:
+        fake = FakeElasticsearch(pipelines=frozenset({"a b/c"}))
+        async with fake as server, ElasticsearchOutput(config(server, **settings)) as output:
             if fault is not None:
                 server.faults.append(fault)
             try:
@@ -93,6 +101,12 @@ def play(server: FakeElasticsearch, story: Callable[[], Coroutine[Any, Any, None
         (answers(200, b"\xff\xfe", "application/json"), NoAnswer),
         (answers(502, b"<html>Bad gateway</html>"), NoAnswer),
         (forgets_item(), NoAnswer),
+        (reorders_items({1: 400}), NoAnswer),
+        (drips(0.001), Outcome),
+        (calls_it("text/html"), Outcome),
+        (rolls_over(taken_before=0.5), Outcome),
+        (restarts(taken=True), NoAnswer),
+        (hangs_up_while_reading(), NoAnswer),
         (hangs_up(taken=False), NoAnswer),
         (hangs_up(taken=True), NoAnswer),
         (hangs_up(taken=True, half_answered=True), NoAnswer),
@@ -102,6 +116,108 @@ def test_trouble_with_the_whole_request(fault: Fault, expected: type[SendError])
     """Each kind of trouble is the error that delivery reacts to rightly, and exactly that one."""
     outcome, _ = send_to(fault)
     assert type(outcome) is expected
+
+
+@pytest.mark.parametrize(("size", "expected"), [(LARGE_BYTES + 1000, CutOff), (LARGE_BYTES // 4, NoAnswer)])
+def test_a_connection_cut_under_a_large_body_may_mean_its_size(size: int, expected: type[SendError]) -> None:
+    """A server that takes small requests and breaks the connection under a large one may refuse it for its size; a
+    small body is never suspected."""
+    large = batch_of([document(0, fields={"noise": os.urandom(size).hex()})])  # compresses to about ``size``
+    outcome, _ = send_to(hangs_up_while_reading(after_bytes=1000), large)
+    assert type(outcome) is expected
+
+
+def test_a_connection_cut_by_a_server_that_goes_away_means_nothing() -> None:
+    """When small requests are not answered either, the body is not suspected."""
+    server = FakeElasticsearch()
+
+    async def story() -> None:
+        async with ElasticsearchOutput(config(server)) as output:
+            await output.setup()
+            await output.send(three())
+            server.faults.append(hangs_up(taken=False))
+            server.looks.append(503)
+            with pytest.raises(NoAnswer) as raised:
+                await output.send(batch_of([document(0, fields={"noise": os.urandom(LARGE_BYTES).hex()})]))
+            assert type(raised.value) is NoAnswer
+
+    play(server, story)
+
+
+def test_a_slow_drip_beyond_the_time_limit_is_no_answer() -> None:
+    """A byte now and then does not keep a request alive: the limit is for the whole answer."""
+    outcome, _ = send_to(drips(0.1), request_timeout=0.3)
+    assert type(outcome) is NoAnswer
+
+
+def test_what_an_item_says_after_a_503_is_in_doubt() -> None:
+    """A record that a copy did not confirm may be there: after a rollover it is looked for, and not doubled."""
+    server = FakeElasticsearch()
+
+    async def story() -> None:
+        async with ElasticsearchOutput(config(server)) as output:
+            batch = three()
+            server.faults.append(fails_items_it_took({1: 503}))
+            outcome = await output.send(batch)
+            assert outcome == Outcome(retry=[1], in_doubt=True)
+            server.rollover(NAME)
+            rest = batch.subset(outcome.retry)
+            rest.in_doubt = True
+            assert await output.send(rest) == Outcome(duplicates=1)
+            assert len(server.documents(NAME)) == 3
+
+    play(server, story)
+
+
+def test_a_batch_taken_half_before_and_half_after_a_rollover_is_there_once() -> None:
+    """Part of it lies in the old index, part in the new, and there was no answer: each part is recognised where it
+    is."""
+    server = FakeElasticsearch()
+
+    async def story() -> None:
+        async with ElasticsearchOutput(config(server)) as output:
+            batch = batch_of([document(n) for n in range(10)])
+            server.faults.append(rolls_over(taken_before=0.5, then=hangs_up(taken=True)))
+            with pytest.raises(NoAnswer):
+                await output.send(batch)
+            batch.in_doubt = True
+            assert await output.send(batch) == Outcome(duplicates=10)
+            assert len(server.documents(NAME)) == 10
+
+    play(server, story)
+
+
+def test_a_rollover_between_the_look_and_the_request_leaves_no_double() -> None:
+    """What this process sent before is found in the newest index too, before it is rolled over."""
+    server = FakeElasticsearch()
+
+    async def story() -> None:
+        async with ElasticsearchOutput(config(server)) as output:
+            batch = three()
+            server.faults += [hangs_up(taken=True), rolls_over()]
+            with pytest.raises(NoAnswer):
+                await output.send(batch)
+            batch.in_doubt, batch.attempt = True, 2
+            assert await output.send(batch) == Outcome(duplicates=3)
+            assert len(server.documents(NAME)) == 3
+
+    play(server, story)
+
+
+def test_an_output_without_rights_recovers_by_itself() -> None:
+    """A refusal that a person mends at the server is over with the next attempt; nothing was lost meanwhile."""
+    server = FakeElasticsearch()
+
+    async def story() -> None:
+        async with ElasticsearchOutput(config(server)) as output:
+            batch = three()
+            server.faults += [refuses(401), refuses(403)]
+            for _ in range(2):
+                with pytest.raises(Paused):
+                    await output.send(batch)
+            assert await output.send(batch) == Outcome()
+
+    play(server, story)
 
 
 def test_silence_is_no_answer() -> None:
@@ -130,9 +246,9 @@ def test_overload_says_when_to_come_back() -> None:
     [
         ({1: 409}, Outcome(duplicates=1)),
         ({0: 429}, Outcome(retry=[0], overloaded=True)),
-        ({2: 503, 0: 500}, Outcome(retry=[0, 2])),
+        ({2: 503, 0: 500}, Outcome(retry=[0, 2], in_doubt=True)),
         ({1: 400}, Outcome(rejected={1: "some_exception: because"})),
-        ({1: 413}, Outcome(rejected={1: "some_exception: because"})),
+        ({1: 413}, Outcome(too_large={1: "some_exception: because"})),
         ({1: 403}, Outcome(retry=[1])),
         ({1: 404}, Outcome(retry=[1])),
         (
@@ -143,7 +259,7 @@ def test_overload_says_when_to_come_back() -> None:
 )
 def test_each_item_has_its_own_outcome(items: dict[int, int], expected: Outcome) -> None:
     """Items are told apart by their status, each by its place in the batch."""
-    outcome, _ = send_to(fails_items(items))
+    outcome, _ = send_to(fails_items(items, "some_exception"))
     assert outcome == expected
 
 

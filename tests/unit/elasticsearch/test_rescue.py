@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.outputs.elasticsearch.rescue import MAX_ORIGINAL_BYTES, rescued
+from agent.outputs.elasticsearch.rescue import rescued
 from tests.fakes.batches import document
 
 JSON = st.recursive(
@@ -80,14 +80,22 @@ def test_a_time_nobody_takes_is_replaced_by_the_time_it_was_read(time: object) -
     assert read(rescued("id-1", raw, "reason"))["@timestamp"] == "2026-11-22T10:00:00.341Z"
 
 
-def test_a_huge_document_is_cut_with_a_marker() -> None:
+def test_a_document_is_cut_with_a_marker_where_that_is_asked_for() -> None:
     """What is over the limit is cut at a character, and the record says so."""
-    raw = json.dumps({"a": "é" * MAX_ORIGINAL_BYTES}, ensure_ascii=False).encode()
-    safe = read(rescued("id-1", raw, "reason"))
+    raw = json.dumps({"a": "é" * 1000}, ensure_ascii=False).encode()
+    safe = read(rescued("id-1", raw, "reason", 1000))
     assert safe["labels"] == {"rescued": "refused", "truncated": "document"}
     original = safe["event"]["original"].encode()
-    assert len(original) in (MAX_ORIGINAL_BYTES, MAX_ORIGINAL_BYTES - 1)
+    assert len(original) in (1000, 999)
     assert raw.startswith(original)
+
+
+def test_nothing_is_cut_unasked() -> None:
+    """However large the document is, all of it is in the rescued record."""
+    raw = json.dumps({"a": "é" * 10**6}, ensure_ascii=False).encode()
+    safe = read(rescued("id-1", raw, "reason"))
+    assert safe["labels"] == {"rescued": "refused"}
+    assert safe["event"]["original"].encode() == raw
 
 
 def test_a_document_with_a_number_of_many_digits_keeps_its_identity() -> None:
