@@ -154,7 +154,7 @@ def test_replay_says_by_its_status_what_became_of_the_letters(tmp_path: Path) ->
             server.faults.append(fails_items({1: 400, 4: 400}, reason="still wrong"))
             status, out, error = await _replay(config)
             assert status == 2, error
-            assert out == "es: 4 delivered, 2 refused again\n          2  some_exception: still wrong\n"
+            assert out == "es: 4 delivered, 2 refused again\n          2  document_parsing_exception: still wrong\n"
             assert kept(folder) == ids(1, 4)
             assert (await _replay(config, "--id", ids(4)[0]))[0] == 0
             assert (await _replay(config))[0] == 0
