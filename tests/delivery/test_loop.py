@@ -19,49 +19,13 @@ from agent.delivery.dead_letters.folder import dead_letter_counts
 from agent.delivery.loop import DeliveryLoop
 from agent.delivery.sender import HUGE_RECORD_BYTES
 from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, TooLarge
-from agent.ledger import OutputLine, make_ledger
 from agent.queue.config import QueueConfig
 from agent.queue.queue import open_queue
+from tests.delivery.delivering import QUICK, deliver
 from tests.fakes.output import FakeOutput, Step, TakenThen
 from tests.queue.entries import RUN, entry, ids
 
-QUICK = DeliveryConfig(backoff_initial=0.0001, backoff_max=0.0005, batch_age=0.0)
-
-
 Answer = Callable[[DeliveryBatch], Outcome]
-
-
-def _deliver(
-    folder: Path,
-    output: FakeOutput,
-    batches: int = 4,
-    config: DeliveryConfig = QUICK,
-    count: int = 10,
-    pad: int = 0,
-) -> OutputLine:
-    """Append the batches, deliver until all have a fate, and return the output's line of the ledger."""
-
-    async def main() -> OutputLine:
-        async with (
-            asyncio.timeout(20),
-            open_queue(QueueConfig(path=folder, min_free=0, sync_interval=0.001), RUN) as queue,
-        ):
-            subscription = queue.subscribe("fake", from_oldest=True)
-            store = DeadLetters(folder / "dead-letters", DeadLettersConfig())
-            loop = DeliveryLoop(output, queue, subscription, config, store)
-            running = asyncio.create_task(loop.run())
-            for batch in range(1, batches + 1):
-                await queue.append(entry(batch, count, pad=pad), "block")
-            while subscription.queued:
-                assert not running.done(), running.result()
-                await asyncio.sleep(0.001)  # the queue has no event for "empty"
-            loop.finish()
-            await running
-            ledger = make_ledger(queue.counts, queue.total, queue.cursors)
-            assert ledger.balances
-            return ledger.outputs["fake"]
-
-    return asyncio.run(main())
 
 
 def _all_ids(batches: int = 4) -> list[str]:
@@ -83,7 +47,7 @@ def _all_ids(batches: int = 4) -> list[str]:
 def test_trouble_with_a_whole_request_costs_no_record(tmp_path: Path, trouble: Any) -> None:
     """After any failure of a request all its records still arrive, each once."""
     output = FakeOutput([trouble, None, trouble])
-    line = _deliver(tmp_path, output)
+    line = deliver(tmp_path, output)
     assert sorted(output.taken) == sorted(_all_ids())
     assert line.fates == {"delivered": 40}
 
@@ -91,7 +55,7 @@ def test_trouble_with_a_whole_request_costs_no_record(tmp_path: Path, trouble: A
 def test_only_the_failed_items_are_sent_again(tmp_path: Path) -> None:
     """Items answered with 429 are sent again; their neighbours are not."""
     output = FakeOutput([lambda batch: Outcome(retry=[1, 3])])
-    line = _deliver(tmp_path, output, batches=1)
+    line = deliver(tmp_path, output, batches=1)
     assert output.requests == [10, 2]
     assert line.fates == {"delivered": 10}
     assert line.noted == {"retried": 2}
@@ -100,7 +64,7 @@ def test_only_the_failed_items_are_sent_again(tmp_path: Path) -> None:
 def test_refused_record_is_rescued_under_its_own_id(tmp_path: Path) -> None:
     """A record refused for its content arrives in the form nothing refuses, and is counted as rescued."""
     output = FakeOutput([lambda batch: Outcome(rejected={4: "mapping"})])
-    line = _deliver(tmp_path, output, batches=1)
+    line = deliver(tmp_path, output, batches=1)
     assert output.taken[ids(1, 10)[4]] == b'{"rescued":"%s"}' % ids(1, 10)[4].encode()
     assert line.fates == {"delivered": 9, "rescued": 1}
 
@@ -112,7 +76,7 @@ def test_record_refused_for_good_is_a_dead_letter_with_its_reason(tmp_path: Path
     output = FakeOutput(
         [lambda batch: Outcome(rejected={2: "mapping conflict"}), refuse_rescue][: 2 if rescues else 1], rescues=rescues
     )
-    line = _deliver(tmp_path, output, batches=1)
+    line = deliver(tmp_path, output, batches=1)
     assert line.fates == {"delivered": 9, "dead_lettered": 1}
     (file,) = (tmp_path / "dead-letters").glob("*.ndjson")
     assert b"mapping conflict" in file.read_bytes()
@@ -129,7 +93,7 @@ def test_poisoned_record_in_a_refused_request_is_found_by_halving(tmp_path: Path
         return Outcome()
 
     output = FakeOutput([answer] * 20)
-    line = _deliver(tmp_path, output, batches=1)
+    line = deliver(tmp_path, output, batches=1)
     assert line.fates == {"delivered": 9, "rescued": 1}
 
 
@@ -140,7 +104,7 @@ def test_item_that_is_never_taken_alone_is_split_out(tmp_path: Path) -> None:
     def too_many(batch: DeliveryBatch) -> Outcome:
         return Outcome(retry=list(range(batch.count))) if batch.count > 2 else Outcome()
 
-    line = _deliver(tmp_path, FakeOutput([too_many] * 200), batches=1)
+    line = deliver(tmp_path, FakeOutput([too_many] * 200), batches=1)
     assert line.fates == {"delivered": 10}
 
 
@@ -149,7 +113,7 @@ def test_trouble_may_last_for_days(tmp_path: Path) -> None:
     no attempt is the last."""
     output = FakeOutput([lambda batch: Outcome(retry=[0])] * 1500)
     config = msgspec.structs.replace(QUICK, backoff_initial=1e-9, backoff_max=1e-9)
-    line = _deliver(tmp_path, output, batches=1, config=config)
+    line = deliver(tmp_path, output, batches=1, config=config)
     assert line.fates == {"delivered": 10}
     assert line.noted["retried"] == 1500
 
@@ -165,7 +129,7 @@ def test_one_culprit_costs_a_bounded_number_of_requests(tmp_path: Path, count: i
         return Outcome()
 
     output = FakeOutput([answer] * 1000)
-    line = _deliver(tmp_path, output, batches=1, count=count)
+    line = deliver(tmp_path, output, batches=1, count=count)
     assert line.fates.get("delivered", 0) == count - 1
     assert line.fates["rescued"] == 1
     assert len(output.requests) <= 2 + 2 * math.ceil(math.log2(count))
@@ -192,7 +156,7 @@ def test_a_request_refused_whatever_is_in_it_pauses_the_output(
 ) -> None:
     """When even a record in the form nothing can refuse is refused, no record is to blame: nothing is dead-lettered or
     rescued, a person is told, and when the request is mended everything arrives as it is."""
-    line = _deliver(tmp_path, FakeOutput([_wrong_request()] * 1000))
+    line = deliver(tmp_path, FakeOutput([_wrong_request()] * 1000))
     assert line.fates == {"delivered": 40}
     assert not list(tmp_path.glob("dead-letters/*"))
     assert any(record.levelname == "ERROR" for record in caplog.records)
@@ -218,7 +182,7 @@ def test_one_record_too_large_is_met_by_policy(
         return Outcome(too_large={batch.ids().index(culprit): "413"})
 
     config = msgspec.structs.replace(QUICK, too_large=policy)
-    line = _deliver(tmp_path, FakeOutput([answer] * 50), batches=1, config=config)
+    line = deliver(tmp_path, FakeOutput([answer] * 50), batches=1, config=config)
     assert line.fates == fates
     assert line.noted.get("truncated", 0) == 1 - held
     letters = b"".join(file.read_bytes() for file in tmp_path.glob("dead-letters/*"))
@@ -245,7 +209,7 @@ def test_a_huge_record_refused_for_ever_as_too_much_does_not_hold_up_the_rest(tm
     culprit = ids(1, 3)[1]
     output = FakeOutput([_crowded(culprit, by_item=by_item)] * 200)
     config = msgspec.structs.replace(QUICK, batch_bytes=16 * 1024**2)
-    line = _deliver(tmp_path, output, batches=1, count=3, pad=HUGE_RECORD_BYTES, config=config)
+    line = deliver(tmp_path, output, batches=1, count=3, pad=HUGE_RECORD_BYTES, config=config)
     assert line.fates == {"delivered": 2, "dead_lettered": 1}
     (file,) = (tmp_path / "dead-letters").glob("*.ndjson")
     assert b"again and again" in file.read_bytes()
@@ -255,7 +219,7 @@ def test_a_small_record_is_never_given_up_for_overload(tmp_path: Path) -> None:
     """However often a record of ordinary size is answered "too much just now", it is sent again."""
     culprit = ids(1, 10)[1]
     output = FakeOutput([_crowded(culprit, by_item=False)] * 100)
-    line = _deliver(tmp_path, output, batches=1)
+    line = deliver(tmp_path, output, batches=1)
     assert line.fates == {"delivered": 10}
 
 
@@ -272,7 +236,7 @@ def test_a_cut_connection_splits_at_once_and_gives_up_a_record_only_the_third_ti
 ) -> None:
     """A connection that breaks under a large batch splits it; under a single record, twice may be chance."""
     output = FakeOutput([CutOff("reset")] * cuts)
-    line = _deliver(tmp_path, output, batches=1, count=count)
+    line = deliver(tmp_path, output, batches=1, count=count)
     assert line.fates == fates
     if count > 1:
         assert output.requests == [8, 4, 4]
@@ -282,7 +246,7 @@ def test_hints_must_come_in_a_row(tmp_path: Path) -> None:
     """Two cut connections, another kind of failure, and two more are not three in a row."""
     cut = CutOff("reset")
     output = FakeOutput([cut, cut, Retryable("503"), cut, cut])
-    line = _deliver(tmp_path, output, batches=1, count=1)
+    line = deliver(tmp_path, output, batches=1, count=1)
     assert line.fates == {"delivered": 1}
 
 
@@ -290,7 +254,7 @@ def test_hints_must_come_in_a_row(tmp_path: Path) -> None:
 def test_what_was_taken_without_an_answer_is_sent_again_in_doubt(tmp_path: Path, trouble: Any) -> None:
     """A lost answer leaves no double and no unexpected repeat."""
     output = FakeOutput([TakenThen(trouble)] * 2)
-    line = _deliver(tmp_path, output)
+    line = deliver(tmp_path, output)
     assert line.fates == {"delivered": 40}
     assert "unexpected_duplicates" not in line.noted
 
@@ -304,7 +268,7 @@ def test_items_that_may_have_arrived_are_sent_again_in_doubt(tmp_path: Path, in_
         seen.append(batch.in_doubt)
         return Outcome()
 
-    _deliver(tmp_path, FakeOutput([lambda batch: Outcome(retry=[1], in_doubt=in_doubt), again]), batches=1)
+    deliver(tmp_path, FakeOutput([lambda batch: Outcome(retry=[1], in_doubt=in_doubt), again]), batches=1)
     assert seen == [in_doubt]
 
 
@@ -389,93 +353,6 @@ def test_a_retrying_batch_keeps_its_slot(tmp_path: Path) -> None:
     assert max(in_flight) <= 3
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        Retryable("503"),
-        Retryable("429", retry_after_secs=3600.0, overloaded=True),
-        NoAnswer("timeout"),
-        Paused("401"),
-        Refused("unrecognized parameter"),
-    ],
-    ids=["503", "Retry-After: 3600", "no answer", "401", "400"],
-)
-def test_stop_cuts_a_back_off_of_minutes_short(tmp_path: Path, trouble: Any) -> None:
-    """Several batches waiting for minutes each get one attempt at once when the agent stops, and stay in the queue if
-    that fails too."""
-
-    async def main() -> None:
-        async with open_queue(QueueConfig(path=tmp_path, min_free=0), RUN) as queue:
-            subscription = queue.subscribe("fake", from_oldest=True)
-            slow = DeliveryConfig(backoff_initial=600, backoff_max=600, batch_records=1, batch_age=0, max_concurrency=3)
-            output = FakeOutput([*[None] * 9, *[trouble] * 1000])
-            store = DeadLetters(tmp_path / "d", DeadLettersConfig())
-            loop = DeliveryLoop(output, queue, subscription, slow, store)
-            running = asyncio.create_task(loop.run())
-            for batch in range(1, 21):
-                await queue.append(entry(batch, 1), "block")
-            # All slots there are now belong to batches that failed and wait.
-            while not loop.state.failures >= loop.limit.in_flight >= int(loop.limit.limit):
-                await asyncio.sleep(0.001)
-            before, waiting = len(output.requests), loop.limit.in_flight
-            loop.finish()
-            async with asyncio.timeout(10):
-                await running
-            assert subscription.queued == 11
-            assert waiting <= len(output.requests) - before <= 2 * waiting  # a rescue is a request of its own
-            assert not (tmp_path / "d").exists()
-
-    asyncio.run(main())
-
-
-def test_stop_delivers_what_the_mended_server_takes(tmp_path: Path) -> None:
-    """The one attempt of a stop is a real one: a server that is back by then gets everything."""
-
-    async def main() -> None:
-        async with open_queue(QueueConfig(path=tmp_path, min_free=0, sync="always"), RUN) as queue:
-            subscription = queue.subscribe("fake", from_oldest=True)
-            slow = DeliveryConfig(backoff_initial=600, backoff_max=600)
-            output = FakeOutput([Retryable("down", retry_after_secs=3600.0)])
-            loop = DeliveryLoop(output, queue, subscription, slow, DeadLetters(tmp_path / "d", DeadLettersConfig()))
-            running = asyncio.create_task(loop.run())
-            await queue.append(entry(1, 10), "block")
-            while not output.requests:
-                await asyncio.sleep(0.001)
-            for batch in range(2, 6):
-                await queue.append(entry(batch, 10), "block")
-            loop.finish()
-            async with asyncio.timeout(10):
-                await running
-            assert subscription.queued == 0
-
-    asyncio.run(main())
-
-
-def test_stop_leaves_undelivered_records_in_the_queue(tmp_path: Path) -> None:
-    """With a dead output, stopping takes one more attempt and no loss: a later run delivers everything."""
-
-    async def main() -> int:
-        async with open_queue(QueueConfig(path=tmp_path, min_free=0), RUN) as queue:
-            subscription = queue.subscribe("fake", from_oldest=True)
-            output = FakeOutput([Retryable("down")] * 1000)
-            slow = DeliveryConfig(backoff_initial=60, backoff_max=60)
-            loop = DeliveryLoop(output, queue, subscription, slow, DeadLetters(tmp_path / "d", DeadLettersConfig()))
-            running = asyncio.create_task(loop.run())
-            await queue.append(entry(1, 10), "block")
-            while not output.requests:
-                await asyncio.sleep(0.001)
-            loop.finish()
-            async with asyncio.timeout(5):
-                await running
-            assert subscription.queued == 10
-            return len(output.requests)
-
-    assert asyncio.run(main()) == 2
-    output = FakeOutput()
-    _deliver(tmp_path, output, batches=0)
-    assert sorted(output.taken) == sorted(ids(1, 10))
-
-
 def _mixed(retry: list[int], rejected: list[int]) -> Answer:
     def answer(batch: DeliveryBatch) -> Outcome:
         bad = {i % batch.count: "refused" for i in rejected}
@@ -500,7 +377,7 @@ def test_every_record_has_one_fate_under_any_script(
     """Delivered + rescued + dead-lettered is what was accepted, and the output holds exactly the delivered and rescued
     ones."""
     output = FakeOutput(script, rescues=rescues)
-    line = _deliver(tmp_path_factory.mktemp("q"), output)
+    line = deliver(tmp_path_factory.mktemp("q"), output)
     assert sum(line.fates.values()) == 40
     assert len(output.taken) == line.fates.get("delivered", 0) + line.fates.get("rescued", 0)
     assert set(output.taken) <= set(_all_ids())
