@@ -10,8 +10,9 @@ or nothing could ever be freed, so there is no temporary file and no rename. A s
         16     8  generation  the readable slot with the higher one counts
         24   ...  Cursor      msgpack
 
-A torn write hits one slot; the other holds the state before it, which costs at most a repeat of what was finished
-since.
+A slot's generation is even in the first and odd in the second. Whatever tears between two syncs is one slot: the one
+that does not hold the last durable state, however often it is written meanwhile. So a power cut costs at most a repeat
+of what was finished since the last sync.
 """
 
 import struct
@@ -164,9 +165,8 @@ def decode_cursor(data: bytes) -> Cursor:
     return _decode(data)
 
 
-def encode_slot(cursor: Cursor, generation: int) -> bytes:
-    """A slot, padded to its full size."""
-    payload = _encode(cursor)
+def encode_slot(payload: bytes, generation: int) -> bytes:
+    """The slot of an encoded cursor, padded to its full size."""
     if len(payload) > SLOT_BYTES - _HEAD.size:
         raise ValueError("cursor does not fit its slot")
     behind_crc = _HEAD.pack(_MAGIC, 0, len(payload), generation)[12:] + payload

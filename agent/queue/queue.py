@@ -241,7 +241,7 @@ class Queue:
             if self._config.sync == "never":
                 self.wake_readers()
             if self._wal.is_full:
-                await self._sync()
+                await self.sync()
                 await self._on_writer(self._wal.seal)
             if self._wal.has_unsynced:
                 self._sync_wanted.set()
@@ -275,7 +275,7 @@ class Queue:
         while True:
             try:
                 if self._wal.must_sync_first:
-                    await (self._make_durable(None) if sync else self._sync())
+                    await (self._make_durable(None) if sync else self.sync())
                 failure = await self._on_writer(self._append_blocking, entries, sync)
             except OSError as error:
                 await self._in_trouble(error)
@@ -325,9 +325,9 @@ class Queue:
             await asyncio.sleep(max(0.0, synced_at + pause - time.monotonic()))
             self._sync_wanted.clear()
             synced_at = time.monotonic()
-            await self._sync()
+            await self.sync()
 
-    async def _sync(self) -> None:
+    async def sync(self) -> None:
         """Make everything written so far durable and visible, however long the disk is in trouble."""
         async with self._syncing:
             waiters, self._unsynced_waiters = self._unsynced_waiters, []
@@ -371,7 +371,7 @@ class Queue:
         sealed = self._housekeeping.sealed()
         if len(sealed) < 2:
             await self._on_writer(self._wal.seal)
-            await self._sync()
+            await self.sync()
             sealed = self._housekeeping.sealed()
         if sealed:
             await self._housekeeping.give_up(sealed[0])
@@ -441,7 +441,7 @@ async def open_queue(config: QueueConfig, run: str, disk: Disk | None = None) ->
                 tasks.create_task(queue._housekeeping.run(), name="queue-tidy")
                 yield queue
                 queue._close()
-            await queue._sync()
+            await queue.sync()
             await queue._housekeeping.tidy()
         finally:
             queue._release()

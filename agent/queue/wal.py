@@ -174,9 +174,12 @@ class WriteAheadLog:
             self._active = None
 
     def delete(self, segment: Segment) -> None:
-        """Delete a sealed segment. What it held must be finished for every output, durably."""
+        """Delete a sealed segment, if nobody did meanwhile. What it held must be finished for every output, durably."""
+        if all(s is not segment for s in self.segments):
+            return
         self._close(segment)
-        self._disk.unlink(path_of(self._folder, segment.name))
+        with contextlib.suppress(FileNotFoundError):  # deleted by someone else, or by a call that failed too late
+            self._disk.unlink(path_of(self._folder, segment.name))
         self.segments = [s for s in self.segments if s is not segment]  # others may be looping over the old list
 
     def is_sealed(self, segment: Segment) -> bool:

@@ -17,7 +17,7 @@ import msgspec
 
 from agent.ledger import make_ledger, read_ledger
 from agent.queue.config import QueueConfig
-from agent.queue.cursor import SLOT_BYTES, Cursor, Range, decode_slot, encode_slot
+from agent.queue.cursor import SLOT_BYTES, Cursor, Range, decode_slot, encode_cursor, encode_slot
 from agent.queue.damage import FOLDER
 from agent.queue.disk import RealDisk
 from agent.queue.frame import HEAD, Stored, inflate
@@ -262,7 +262,7 @@ def _old_cursor(folder: Path) -> None:
     """A backup of the cursor, from behind the second batch, is put back when the oldest segment is deleted."""
     assert len(segments(folder)) == 2
     old = Cursor(low=2, low_total=2 * RECORDS, counts={"delivered": 2 * RECORDS})
-    (folder / CURSOR).write_bytes(encode_slot(old, 1))
+    (folder / CURSOR).write_bytes(encode_slot(encode_cursor(old), 1))
 
 
 def _lose_all(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.queue.cursor import SLOT_BYTES, Cursor, Range, decode_slot, encode_slot
+from agent.queue.cursor import SLOT_BYTES, Cursor, Range, decode_slot, encode_cursor, encode_slot
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.randoms(use_true_random=False))
@@ -50,7 +50,7 @@ def test_dropping_counts_exactly_what_was_not_finished(counts: list[int], finish
 
 def test_damaged_slot_is_no_cursor() -> None:
     """Any flipped byte of a slot's used part makes it unreadable."""
-    slot = encode_slot(Cursor(low=5, low_total=9, counts={"delivered": 9}), 3)
+    slot = encode_slot(encode_cursor(Cursor(low=5, low_total=9, counts={"delivered": 9})), 3)
     assert len(slot) == SLOT_BYTES
     found = decode_slot(slot)
     assert found is not None
