@@ -106,6 +106,7 @@ async def _make(folder: Path, delivered: int) -> None:
             subscription = queue.subscribe("out", from_oldest=False)
             for batch in BATCHES[life * 3 : life * 3 + 3]:
                 await queue.append(entry(batch, RECORDS, position=batch), "block")
+                await queue.sync()
                 if batch <= delivered:
                     finish(subscription, await subscription.read(1))
 
