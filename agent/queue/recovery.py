@@ -47,7 +47,8 @@ class Recovered(msgspec.Struct):
 
     ``state`` has the last sequence number and total, as far as anything here says. ``torn`` are the bytes of the newest
     segment behind the last frame that counts: most likely what power or process did not live to complete.
-    ``missing`` are records that only a cursor still knows of. ``lost_cursors`` are what the newest header says of
+    ``missing`` are records that only a cursor still knows of, ``unknown``
+    those whose counts and positions were damaged. ``lost_cursors`` are what the newest header says of
     outputs that have no cursor file.
     """
 
@@ -59,6 +60,7 @@ class Recovered(msgspec.Struct):
     unusable: list[Unusable] = []
     torn: int = 0
     missing: int = 0
+    unknown: int = 0
 
 
 def recover(disk: Disk, folder: Path) -> Recovered:
@@ -134,7 +136,7 @@ def _read_tail(disk: Disk, folder: Path, recovered: Recovered) -> dict[str, Curs
             found.end = behind
         recovered.torn = found.size - behind
         state.seq = max([state.seq, *(frame.seq for frame in read)])
-    tail.close()
+    recovered.unknown = tail.close()
     # Frames may hide in bytes that cannot be read now: should they be readable again one day, their numbers are theirs.
     state.seq += -(-recovered.torn // frames.HEAD.size)
     return {} if newest is None else _decoded(newest.cursors)

@@ -44,11 +44,11 @@ def recover_at_start(disk: Disk, folder: Path) -> Recovered:
     for found in recovered.segments:
         if found.end < found.size:
             _cut(disk, folder, found)
-    if recovered.missing:
+    if recovered.missing or recovered.unknown:
         _log.error(
-            "Outputs have seen records that the queue does not hold any more; their input is not known",
+            "Counts and positions of records are lost; the ledger has them under the input `?`",
             path=str(folder),
-            records=recovered.missing,
+            records=recovered.missing + recovered.unknown,
         )
     return recovered
 

@@ -44,11 +44,10 @@ class Tail:
             self._end_of_group(frame)
         return True
 
-    def close(self) -> State:
-        """All frames were given."""
+    def close(self) -> int:
+        """All frames were given: what is still unknown goes to the input ``UNKNOWN``. Returns how many records."""
         self.state.miss(self._unknown)
-        self._unknown = 0
-        return self.state
+        return self._unknown
 
     def _group_without_end(self, *, completed: bool) -> None:
         """Its end is damaged, and the counts with it; or it was never completed, and never happened."""

@@ -149,6 +149,13 @@ class WriteAheadLog:
         if len(self.recent) > _MOST_RECENT:
             self.recent = []
 
+    def confirm(self) -> None:
+        """Before a close: write an empty frame, which says that what is durable is. Without it, damage to one of the
+        last frames could be taken for one that never was. Raises ``OSError``; then it could not be said."""
+        if self._active is not None and not self._unsynced and self._active.last >= self._active.name.base:
+            self.append([])
+            self.sync()
+
     def rewrite(self) -> None:
         """After a failed sync: write every group since the last good one again, to a new segment. Raises ``OSError``:
         then call it again."""
