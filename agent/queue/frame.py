@@ -18,7 +18,9 @@ A frame is a fixed head, a meta block and a body. All numbers are little-endian:
        ...   ...  body       raw deflate (RFC 1951) ended by a sync flush, so that bodies join into one gzip member
 
 What one append writes is a group: frames in a row in one segment, all but the last flagged MORE. Only the last frame of
-a group carries origins and counts; a group without its end never happened, and recovery drops it.
+a group carries origins and counts; a group without its end never happened, and recovery drops it. So it does with what
+lies behind a frame that is missing and that nothing says was ever durable: after a power cut, writes since the last
+sync may be there without those before them.
 
 The body is bulk-ready NDJSON: action line and document by turns. ``total`` is what makes damage countable: the
 difference between two readable frames says exactly how many records lay between them.
@@ -51,8 +53,9 @@ class Meta(msgspec.Struct, array_like=True):
     """What a frame says beside its records: which data stream, whose ids, how far inputs are read, what was counted so
     far.
 
-    ``origins`` are the positions this group moves; ``counts`` the cumulative counts of the inputs this group touches.
-    Both are empty but in the last frame of a group.
+    ``origins`` are the positions this group moves; ``counts`` the cumulative counts of the inputs this group touches;
+    ``durable`` is the last frame that was durable when this group was written. All are empty but in the last frame of a
+    group.
     """
 
     run: str
@@ -60,6 +63,7 @@ class Meta(msgspec.Struct, array_like=True):
     parts: list[Part]
     origins: list[Origin] = []
     counts: dict[str, Counts] = {}
+    durable: int = 0
 
 
 class Frame(msgspec.Struct):

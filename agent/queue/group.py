@@ -51,9 +51,11 @@ class Group(msgspec.Struct):
         return out
 
 
-def encode_group(run: str, seq: int, total: int, entries: list[Entry], counts: dict[str, Counts]) -> Group:
-    """The entries as a group behind ``seq`` and ``total``. ``counts`` are the cumulative ones with these entries.
-    Deflates: takes its time."""
+def encode_group(
+    run: str, seq: int, total: int, entries: list[Entry], counts: dict[str, Counts], durable: int = 0
+) -> Group:
+    """The entries as a group behind ``seq`` and ``total``. ``counts`` are the cumulative ones with these entries,
+    ``durable`` is the last frame known to be durable. Deflates: takes its time."""
     by_source = {(e.origin.input, e.origin.source): e.origin for e in entries if e.origin is not None}
     origins = list(by_source.values())
     pieces = _cut(entries) or [[]]
@@ -70,6 +72,7 @@ def encode_group(run: str, seq: int, total: int, entries: list[Entry], counts: d
             parts=[Part(d.batch, d.first, d.count) for d in documents],
             origins=origins if last else [],
             counts=counts if last else {},
+            durable=durable if last else 0,
         )
         seq += 1
         frame = Frame(

@@ -191,7 +191,7 @@ class Queue:
             own_cursor.take_drops(known)
         if missing := self._wal.reach(*cursor.end):
             _log.error(
-                "Outputs have seen records that the queue does not hold any more; their input is not known",
+                "Counts and positions of records are lost; the ledger has them under the input `?`",
                 path=str(self.folder),
                 records=missing,
             )
@@ -491,6 +491,8 @@ async def open_queue(config: QueueConfig, run: str, disk: Disk | None = None) ->
                 yield queue
                 queue._close()
             await queue.sync()
+            with contextlib.suppress(OSError):
+                await queue._on_writer(queue._wal.confirm)
             await queue._housekeeping.tidy()
         finally:
             queue._release()

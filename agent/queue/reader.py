@@ -61,7 +61,7 @@ class Reader:
         self._name: Name | None = None
         self._handle: int | None = None
         self._offset = 0
-        self._unreadable: list[tuple[Damage, bool]] = []  # with whether readable frames follow in the segment
+        self._unreadable: list[Damage] = []
         self._absent: Name | None = None
 
     @property
@@ -98,10 +98,10 @@ class Reader:
                     break  # what was read is not to be lost; the next call meets the trouble again
                 raise
             if extent is None:
-                self._miss(*visible, extents, reading)  # all there is was read: the rest is gone
+                self._miss(*visible, None, extents, reading)  # all there is was read: the rest is gone
                 break
             for stored in group:
-                size += self._take(stored, extents, reading)
+                size += self._take(stored, self._name, extents, reading)
         return reading
 
     def close(self) -> None:
@@ -147,14 +147,14 @@ class Reader:
         except Damaged as damage:
             at = find_frame(self._disk, handle, extent.name.mark, 0, extent.limit)
             offset = extent.limit if at is None else at
-            broken = [(Damage(extent.name.text, 0, offset, damage.reason), at is not None)]
+            broken = [Damage(extent.name.text, 0, offset, damage.reason)]
         except BaseException:
             self._disk.close(handle)
             raise
         self._leave(extent, broken)
         self._handle, self._offset = handle, offset
 
-    def _leave(self, extent: Extent, broken: list[tuple[Damage, bool]]) -> None:
+    def _leave(self, extent: Extent, broken: list[Damage]) -> None:
         """Go on in the next segment, remembering what was unreadable on the way there."""
         unreadable = self._unreadable
         self.close()
@@ -180,8 +180,7 @@ class Reader:
             except Damaged as damage:
                 at = find_frame(self._disk, self._handle, extent.name.mark, self._offset + 1, extent.limit)
                 end = extent.limit if at is None else at
-                place = Damage(extent.name.text, self._offset, end - self._offset, damage.reason)
-                self._unreadable.append((place, at is not None))
+                self._unreadable.append(Damage(extent.name.text, self._offset, end - self._offset, damage.reason))
                 self._offset = end
                 if group and at is not None:
                     return group  # more was written behind the damage, so the group had been completed
@@ -195,21 +194,23 @@ class Reader:
         completed = bool(group) and extent.end_total > group[0].frame.total
         return group if completed else []
 
-    def _take(self, stored: Stored, extents: Sequence[Extent], reading: Reading) -> int:
+    def _take(self, stored: Stored, name: Name | None, extents: Sequence[Extent], reading: Reading) -> int:
         """Add the frame to what was read, and note what is missing before it; returns how many bytes of documents it
         adds."""
         frame = stored.frame
         if frame.seq < self._seq:
             return 0  # finished before this reader began, or written again after a failed fsync
-        self._miss(frame.seq - 1, frame.total, extents, reading)
+        self._miss(frame.seq - 1, frame.total, name, extents, reading)
         reading.stored.append(stored)
         self._seq, self._total = frame.seq + 1, frame.total + frame.count
         return frame.raw_len
 
-    def _miss(self, last: int, total: int, extents: Sequence[Extent], reading: Reading) -> None:
-        """The frames from here up to ``last`` are not there; ``total`` is the queue's behind them."""
+    def _miss(self, last: int, total: int, name: Name | None, extents: Sequence[Extent], reading: Reading) -> None:
+        """The frames from here up to ``last`` are not there; ``total`` is the queue's behind them, and ``name`` the
+        segment where the next frame was found."""
         unreadable, self._unreadable = self._unreadable, []
-        places = [place for place, followed in unreadable if place.length and (followed or total > self._total)]
+        here = name.text if name is not None else ""
+        places = [place for place in unreadable if place.length and (place.file == here or total > self._total)]
         oldest, before_oldest = (extents[0].name.base, extents[0].begin_total) if extents else (last + 1, total)
         if self._seq < oldest and self._total <= before_oldest <= total:
             self._gap(min(last, oldest - 1), before_oldest, UNKNOWN_FATE, [], reading)

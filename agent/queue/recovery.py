@@ -12,7 +12,7 @@ from agent.queue import cursor as cursors
 from agent.queue import frame as frames
 from agent.queue.cursor import Cursor
 from agent.queue.disk import Disk
-from agent.queue.frame import Damaged
+from agent.queue.frame import Damaged, Frame
 from agent.queue.segment import Header, Name, UnknownVersion, find_frame, path_of, read_frame, read_header, scan
 from agent.queue.state import State
 from agent.queue.tail import Tail
@@ -23,11 +23,12 @@ FORGOTTEN = "forgotten-"
 
 class Found(msgspec.Struct):
     """A segment on disk. ``begin_total`` is the queue's total before its first frame, as far as anything readable says;
-    ``first`` the offset of the first frame."""
+    ``first`` the offset of the first frame, ``end`` the one behind which nothing counts."""
 
     name: Name
     size: int
     first: int
+    end: int
     begin_total: int | None
     header: Header | None
     damage: str | None = None
@@ -45,8 +46,9 @@ class Recovered(msgspec.Struct):
     """What a queue folder holds.
 
     ``state`` has the last sequence number and total, as far as anything here says. ``torn`` are the bytes of the newest
-    segment behind its last readable frame: most likely a group that power or process did not live to complete.
-    ``missing`` are records that only a cursor still knows of. ``lost_cursors`` are what the newest header says of
+    segment behind the last frame that counts: most likely what power or process did not live to complete.
+    ``missing`` are records that only a cursor still knows of, ``unknown``
+    those whose counts and positions were damaged. ``lost_cursors`` are what the newest header says of
     outputs that have no cursor file.
     """
 
@@ -58,6 +60,7 @@ class Recovered(msgspec.Struct):
     unusable: list[Unusable] = []
     torn: int = 0
     missing: int = 0
+    unknown: int = 0
 
 
 def recover(disk: Disk, folder: Path) -> Recovered:
@@ -66,10 +69,10 @@ def recover(disk: Disk, folder: Path) -> Recovered:
     names = disk.names(folder)
     for name in sorted(name for name in map(Name.parse, names) if name is not None):
         _look_at(disk, folder, name, recovered)
-    snapshot = _read_tail(disk, folder, recovered)
     for text in sorted(names):
         if text.startswith(cursors.PREFIX):
             _read_cursor(disk, folder, text, recovered)
+    snapshot = _read_tail(disk, folder, recovered)
     for output, cursor in snapshot.items():
         if output in recovered.unreadable_cursors:
             recovered.cursors[output] = (cursor, 0)
@@ -96,14 +99,14 @@ def _look_at(disk: Disk, folder: Path, name: Name, recovered: Recovered) -> None
         size = disk.size(handle)
         try:
             header, first = read_header(disk, handle)
-            found = Found(name, size, first, header.total, header)
+            found = Found(name, size, first, size, header.total, header)
         except UnknownVersion as newer:
             recovered.unusable.append(Unusable(name.text, newer.reason, newer=True))
             return
         except Damaged as damage:
             at = find_frame(disk, handle, name.mark, 0, size)
             total = None if at is None else read_frame(disk, handle, name.mark, at, size)[0].total
-            found = Found(name, size, size if at is None else at, total, None, damage.reason)
+            found = Found(name, size, size if at is None else at, size, total, None, damage.reason)
     except OSError as error:
         recovered.unusable.append(Unusable(name.text, error.strerror or str(error)))
         return
@@ -124,31 +127,44 @@ def _read_tail(disk: Disk, folder: Path, recovered: Recovered) -> dict[str, Curs
             state.origins = {(o.input, o.source): o for o in newest.origins}
             state.counts = dict(newest.counts)
             break
-    tail = Tail(state)
-    for found in recovered.segments[start:]:
-        recovered.torn = _apply(disk, folder, found, tail)
-    tail.close()
+    readable = [(found, _frames(disk, folder, found)) for found in recovered.segments[start:]]
+    tail = Tail(state, _proven(recovered, [frame for _, read in readable for frame in read]))
+    for found, read in readable:
+        counting = [frame for frame in read if tail.add(frame)]
+        behind = counting[-1].end if counting else found.first if found.header else 0
+        if len(counting) < len(read):
+            found.end = behind
+        recovered.torn = found.size - behind
+        state.seq = max([state.seq, *(frame.seq for frame in read)])
+    recovered.unknown = tail.close()
     # Frames may hide in bytes that cannot be read now: should they be readable again one day, their numbers are theirs.
     state.seq += -(-recovered.torn // frames.HEAD.size)
     return {} if newest is None else _decoded(newest.cursors)
 
 
-def _apply(disk: Disk, folder: Path, found: Found, tail: Tail) -> int:
-    """Apply the frames of one segment. Returns how many bytes are left behind the last readable one."""
-    end = found.first
+def _frames(disk: Disk, folder: Path, found: Found) -> list[Frame]:
+    """The readable frames of one segment, without their bodies."""
+    read: list[Frame] = []
     try:
         handle = disk.open(path_of(folder, found.name))
     except OSError:
-        return 0
+        return read
     try:
         for frame, _ in scan(disk, handle, found.name.mark, found.first, found.size):
-            tail.add(frame)
-            end = frame.end
+            read.append(frame)
     except OSError:
         pass  # what could be read counts; the reader will meet the same error and report it
     finally:
         disk.close(handle)
-    return found.size - end if found.header or end > found.first else found.size
+    return read
+
+
+def _proven(recovered: Recovered, read: list[Frame]) -> int:
+    """The last frame that certainly was durable: a segment began behind it, a cursor is past it, or a later frame says
+    so."""
+    begun = [found.name.base - 1 for found in recovered.segments]
+    finished = [cursor.end[0] for cursor, _ in recovered.cursors.values()]
+    return max([0, *begun, *finished, *(frame.meta.durable for frame in read)])
 
 
 def _decoded(snapshot: dict[str, bytes]) -> dict[str, Cursor]:

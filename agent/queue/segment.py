@@ -20,7 +20,8 @@ The header holds a snapshot of everything that was durable before it (positions,
 older segments loses no position. What a segment holds at or behind the ``base`` or ``total`` of the one after it never
 happened or is repeated there: readers pass over it.
 
-A sealed segment never changes. A new process never appends to an old segment.
+A sealed segment never changes, but that a start may cut off an end that never happened. A new process never appends
+to an old segment.
 """
 
 import os

@@ -10,7 +10,8 @@ from agent.log import Log
 from agent.queue.cursor import PREFIX, SLOT_BYTES
 from agent.queue.damage import Damage, damage_at_start, mend_names, move_aside, set_aside
 from agent.queue.disk import Disk
-from agent.queue.recovery import Recovered, Unusable, recover
+from agent.queue.recovery import Found, Recovered, Unusable, recover
+from agent.queue.segment import path_of
 
 _log = Log("queue")
 
@@ -40,13 +41,31 @@ def recover_at_start(disk: Disk, folder: Path) -> Recovered:
             "The queue's end is torn: inputs go on from the positions before it",
             path=torn.file, offset=torn.offset, bytes=torn.length, copy=set_aside(disk, folder, torn),
         )  # fmt: skip
-    if recovered.missing:
+    for found in recovered.segments:
+        if found.end < found.size:
+            _cut(disk, folder, found)
+    if recovered.missing or recovered.unknown:
         _log.error(
-            "Outputs have seen records that the queue does not hold any more; their input is not known",
+            "Counts and positions of records are lost; the ledger has them under the input `?`",
             path=str(folder),
-            records=recovered.missing,
+            records=recovered.missing + recovered.unknown,
         )
     return recovered
+
+
+def _cut(disk: Disk, folder: Path, found: Found) -> None:
+    """Cut off what never happened, for good: from now on numbers and cursors go past it."""
+    try:
+        handle = disk.open(path_of(folder, found.name), write=True)
+        try:
+            disk.truncate(handle, found.end)
+            disk.sync(handle)
+        finally:
+            disk.close(handle)
+    except OSError as error:
+        _log.error("The queue's torn end cannot be cut off", path=found.name.text, error=error)
+    else:
+        found.size = found.end
 
 
 def _move_aside(disk: Disk, folder: Path, unusable: Unusable) -> None:

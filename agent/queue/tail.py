@@ -4,6 +4,10 @@ A frame's ``total`` says how many records were appended before it, so a step bet
 exactly that many missing records. Whose they were, the inputs' cumulative counts say in the next group of the same
 input. What no group speaks of stays unknown (``UNKNOWN``). Only a step in the totals makes records unknown: without
 one, sums that disagree are a mistake of ours and must show.
+
+After a power cut a frame can be missing that was never durable, with later ones there. Then nothing from it on
+happened: its records and positions go together, and an input that can reads them again. What is known to have been
+durable, here ``proven``, is missing only if it was damaged.
 """
 
 from agent.queue.frame import Frame
@@ -11,20 +15,25 @@ from agent.queue.state import State
 
 
 class Tail:
-    """Moves ``state`` on by the frames behind a segment's header, given one by one as they lie on disk."""
+    """Moves ``state`` on by the frames behind a segment's header, given one by one as they lie on disk. ``proven`` is
+    the last frame that is known to have been durable."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, proven: int) -> None:
         self.state = state
+        self._proven = proven
         self._applied = state.seq
         self._seq = state.seq
         self._total = state.total
         self._pending = 0  # records of a group whose end has not come yet
         self._unknown = 0
 
-    def add(self, frame: Frame) -> None:
-        """The next readable frame."""
+    def add(self, frame: Frame) -> bool:
+        """The next readable frame. False when it lies behind one that never was durable: it never happened, nor does
+        what follows."""
         if frame.seq <= self._applied:
-            return  # written again after a failed sync
+            return True  # written again after a failed sync
+        if frame.seq - 1 > max(self._seq, self._proven):
+            return False
         if self._pending and frame.seq != self._seq + 1:
             self._group_without_end(completed=frame.total >= self._total)
         self._unknown += max(0, frame.total - self._total)
@@ -33,12 +42,12 @@ class Tail:
         self.state.seq = max(self.state.seq, frame.seq)
         if not frame.more:
             self._end_of_group(frame)
+        return True
 
-    def close(self) -> State:
-        """All frames were given."""
+    def close(self) -> int:
+        """All frames were given: what is still unknown goes to the input ``UNKNOWN``. Returns how many records."""
         self.state.miss(self._unknown)
-        self._unknown = 0
-        return self.state
+        return self._unknown
 
     def _group_without_end(self, *, completed: bool) -> None:
         """Its end is damaged, and the counts with it; or it was never completed, and never happened."""

@@ -124,7 +124,8 @@ class WriteAheadLog:
         if self.must_sync_first:
             raise OSError(errno.EAGAIN, "what was written before is not durable yet")
         counts = self._counts_with(entries)
-        group = encode_group(self._run, self.state.seq, self.state.total, entries, counts)
+        durable = 0 if self._show_unsynced else self._durable.seq
+        group = encode_group(self._run, self.state.seq, self.state.total, entries, counts, durable)
         self._write(group, self.state.total)
         self.state.apply(group.seq, group.total, group.origins, group.counts)
         if self._show_unsynced:
@@ -147,6 +148,13 @@ class WriteAheadLog:
         self.recent = [stored for _, group, _ in unsynced for stored in group.stored]
         if len(self.recent) > _MOST_RECENT:
             self.recent = []
+
+    def confirm(self) -> None:
+        """Before a close: write an empty frame, which says that what is durable is. Without it, damage to one of the
+        last frames could be taken for one that never was. Raises ``OSError``; then it could not be said."""
+        if self._active is not None and not self._unsynced and self._active.last >= self._active.name.base:
+            self.append([])
+            self.sync()
 
     def rewrite(self) -> None:
         """After a failed sync: write every group since the last good one again, to a new segment. Raises ``OSError``:
@@ -283,6 +291,6 @@ def _known(recovered: Recovered) -> list[Segment]:
         begin = found.begin_total if found.begin_total is not None else total
         header = found.header
         made_at_ms = header.made_at_ms if header is not None else 0
-        known.append(Segment(found.name, found.size, found.size, last, begin, total, made_at_ms, header is not None))
+        known.append(Segment(found.name, found.size, found.end, last, begin, total, made_at_ms, header is not None))
         last, total = found.name.base - 1, begin
     return known[::-1]

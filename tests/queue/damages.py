@@ -1,8 +1,9 @@
 """Everything that is known to happen to a queue's files, done to one small queue, and what came of it.
 
 The queue has three segments, each the work of one process: batches 1 to 3, 4 to 6, 7 to 9, three records each, one
-frame each. Its output ``out`` was through with the first two batches, or, where a case says so, with all of them. Then
-the damage is done, the queue is opened by a fourth process, which appends batch 10 and reads until nothing is left.
+frame each, and the empty frame of a process that ended in peace. Its output ``out`` was through with the first two
+batches, or, where a case says so, with all of them. Then the damage is done, the queue is opened by a fourth process,
+which appends batch 10 and reads until nothing is left.
 """
 
 import asyncio
@@ -106,6 +107,7 @@ async def _make(folder: Path, delivered: int) -> None:
             subscription = queue.subscribe("out", from_oldest=False)
             for batch in BATCHES[life * 3 : life * 3 + 3]:
                 await queue.append(entry(batch, RECORDS, position=batch), "block")
+                await queue.sync()
                 if batch <= delivered:
                     finish(subscription, await subscription.read(1))
 
@@ -209,6 +211,12 @@ def _flip_in_frame(frame: int, offset: int) -> Callable[[Path], object]:
     return lambda path: _flip(path, frames_of(path)[frame][0 if offset >= 0 else 1] + offset)
 
 
+def _killed_and_flipped(path: Path) -> None:
+    """The process did not end in peace, so nothing is behind the last frame, and a bit of that is flipped."""
+    _cut(path, frames_of(path)[3][0])
+    _flip(path, path.stat().st_size - 3)
+
+
 def _zero(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
@@ -274,7 +282,7 @@ def _lose_everything(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-_LEFTOVER = Name(10, 0, bytes(range(8))).text
+_LEFTOVER = Name(13, 0, bytes(range(8))).text
 """What a power cut leaves of a segment just begun."""
 
 _OLDEST, _MIDDLE, _NEWEST = 0, 1, -1
@@ -282,10 +290,10 @@ _OLDEST, _MIDDLE, _NEWEST = 0, 1, -1
 DAMAGES = [
     Damage("nothing", lambda folder: None),
     Damage("the last frame is torn", _segment(_NEWEST, _cut_in_frame(2))),
-    Damage("a flipped bit in the very last frame, nothing behind it", _segment(_NEWEST, _flip_in_frame(2, -3))),
-    Damage(
-        "the same, of a frame that was delivered already", _segment(_NEWEST, _flip_in_frame(2, -3)), delivered=9
-    ),
+    Damage("a flipped bit in the last frame", _segment(_NEWEST, _flip_in_frame(2, -3))),
+    Damage("… that was delivered already", _segment(_NEWEST, _flip_in_frame(2, -3)), delivered=9),
+    Damage("a flipped bit in the last frame, after a kill", _segment(_NEWEST, _killed_and_flipped)),
+    Damage("… that was delivered already, after a kill", _segment(_NEWEST, _killed_and_flipped), delivered=9),
     Damage("a flipped bit in a frame: its mark", _segment(_MIDDLE, _flip_in_frame(1, 3))),
     Damage("… its checksum", _segment(_MIDDLE, _flip_in_frame(1, 9))),
     Damage("… its length", _segment(_MIDDLE, _flip_in_frame(1, 16))),

@@ -44,7 +44,7 @@ def _small_queue() -> PowerDisk:
             made = entry(batch, RECORDS)
             made.input = "in" if batch < 6 else "other"
             wal.append([made])
-        wal.sync()
+            wal.sync()
         wal.close()
     cursor = Cursor(low=DONE, low_total=DONE * RECORDS, counts={"delivered": DONE * RECORDS})
     disk.replace(CURSOR, encode_slot(encode_cursor(Cursor()), 2) + encode_slot(encode_cursor(cursor), 3))

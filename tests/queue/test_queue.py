@@ -278,6 +278,12 @@ def _three_frames(folder: Path) -> Path:
     return segment
 
 
+def _starts(segment: Path) -> list[int]:
+    """Where its frames begin: the three, and the one that every process leaves at its end."""
+    data, mark = segment.read_bytes(), bytes.fromhex(segment.name[22:38])
+    return [i for i in range(len(data)) if data.startswith(mark, i)][-4:]
+
+
 def _read_all(folder: Path) -> tuple[list[str], int]:
     """Every record that a new output gets, and how many it was told are damaged."""
 
@@ -298,7 +304,7 @@ def test_torn_tail_keeps_earlier_frames(tmp_path: Path) -> None:
     """A segment cut anywhere in its last frame gives the frames before it, and the position behind those."""
     segment = _three_frames(tmp_path)
     data = segment.read_bytes()
-    segment.write_bytes(data[:-5])
+    segment.write_bytes(data[: _starts(segment)[3] - 5])
 
     async def position(queue: Queue) -> dict[str, bytes]:
         return queue.positions("in")
@@ -311,9 +317,7 @@ def test_damaged_middle_frame_costs_only_itself(tmp_path: Path) -> None:
     """A flipped bit in the second frame loses its three records, says so, and keeps the rest."""
     segment = _three_frames(tmp_path)
     data = bytearray(segment.read_bytes())
-    mark = bytes.fromhex(segment.name[22:38])
-    starts = [i for i in range(30, len(data)) if data.startswith(mark, i)][-3:]
-    data[starts[1] + 60] ^= 1
+    data[_starts(segment)[1] + 60] ^= 1
     segment.write_bytes(data)
     assert _read_all(tmp_path) == (ids(1) + ids(3), 3)
 

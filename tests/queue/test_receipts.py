@@ -326,7 +326,7 @@ def test_damage_in_a_segment_costs_the_ids_of_its_frame_at_most(tmp_path: Path) 
     assert [part for given in whole for part in given.parts] == [Part(batch, 0, 3) for batch in range(1, 5)]
     file = tmp_path / old.name.text
     data = file.read_bytes()
-    for bit in range(places[0][0] * 8, len(data) * 8):
+    for bit in range(places[0][0] * 8, old.size * 8):  # behind it lies the empty frame of a peaceful end
         changed = bytearray(data)
         changed[bit // 8] ^= 1 << bit % 8
         file.write_bytes(changed)
