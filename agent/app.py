@@ -16,9 +16,7 @@ import uvloop
 from agent import memory, notify, signals
 from agent.config.root import AgentConfig
 from agent.delivery.contract import Output, Verifiable
-from agent.delivery.dead_letters import DeadLetters
-from agent.delivery.dead_letters.folder import DEAD_LETTERS
-from agent.delivery.dead_letters.store import keep_in_bounds
+from agent.delivery.dead_letters.later import DeadLettersLater, keep_in_bounds
 from agent.delivery.loop import DeliveryLoop
 from agent.errors import ModeltailError, Retryable, SendError
 from agent.host import host
@@ -318,7 +316,7 @@ async def _deliver_to(
         max_lag=config.delivery.max_lag,
     )
     subscription.before_trim = getattr(output, "make_durable", None)
-    dead_letters = DeadLetters(root.queue.path / DEAD_LETTERS / config.id, root.dead_letters)
+    dead_letters = DeadLettersLater(root.queue.path, config.id, root.dead_letters)
     return DeliveryLoop(output, queue, subscription, config.delivery, dead_letters)
 
 

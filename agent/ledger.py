@@ -20,7 +20,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent.delivery.dead_letters.folder import DEAD_LETTERS, DeadLetterCounts, dead_letter_counts
+from agent.delivery.dead_letters.config import DEAD_LETTERS
+from agent.delivery.dead_letters.folder import DeadLetterCounts, dead_letter_counts
 from agent.queue.cursor import Cursor
 from agent.queue.disk import RealDisk
 from agent.queue.recovery import Recovered, recover

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from agent.delivery.contract import Verifiable
-from agent.delivery.dead_letters.folder import DEAD_LETTERS
+from agent.delivery.dead_letters.config import DEAD_LETTERS
 from agent.errors import Retryable
 from agent.ledger_expected import Chunk, Expected, Span, Unasked
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.delivery.dead_letters import DeadLetters, DeadLettersConfig, dead_letter
+from agent.delivery.dead_letters.config import DeadLettersConfig
+from agent.delivery.dead_letters.letter import dead_letter
+from agent.delivery.dead_letters.store import DeadLetters
 from bench import records
 from bench.contenders import Job, Modeltail
 from bench.processes import PeakMemory, rss_bytes, running

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Duration, StreamPart
-from agent.delivery.dead_letters import DeadLettersConfig
+from agent.delivery.dead_letters.config import DeadLettersConfig
 from agent.inputs import InputConfig
 from agent.inputs.stdin.config import StdinConfig
 from agent.log import Format, Level

@@ -9,11 +9,11 @@ before that sends them again under the same ids.
 import asyncio
 import contextlib
 import time
+from typing import TYPE_CHECKING, Protocol
 
 from agent.delivery.batcher import Batcher
 from agent.delivery.config import DeliveryConfig
 from agent.delivery.contract import DeliveryBatch, Output
-from agent.delivery.dead_letters import DeadLetter, DeadLetters, dead_letter
 from agent.delivery.sender import GaveUp, Sender
 from agent.delivery.settle import RESCUED, Dead, Fates, Settling
 from agent.log import Log
@@ -21,10 +21,21 @@ from agent.queue.cursor import Cursor, Range, decode_cursor, encode_cursor
 from agent.queue.queue import Queue
 from agent.queue.subscription import Subscription
 
+if TYPE_CHECKING:
+    from agent.delivery.dead_letters.letter import DeadLetter
+
 DELIVERED = "delivered"
 DEAD_LETTERED = "dead_lettered"
 
 _log = Log("delivery")
+
+
+class KeepsLetters(Protocol):
+    """Where records go that were refused for good."""
+
+    def put(self, letters: "list[DeadLetter]") -> None:
+        """Keep them, durably. Blocking. Raises ``OSError``; then none counts as kept."""
+        ...
 
 
 class DeliveryLoop:
@@ -36,7 +47,7 @@ class DeliveryLoop:
         queue: Queue,
         subscription: Subscription,
         config: DeliveryConfig,
-        dead_letters: DeadLetters,
+        dead_letters: KeepsLetters,
     ) -> None:
         self._sender = Sender(output, queue, subscription, config)
         self.state = self._sender.state
@@ -137,7 +148,9 @@ class DeliveryLoop:
                     raise GaveUp from error
                 await self._sender.sleep(self._config.backoff_initial)
 
-    def _letters(self, batch: DeliveryBatch, dead: dict[int, Dead]) -> list[DeadLetter]:
+    def _letters(self, batch: DeliveryBatch, dead: dict[int, Dead]) -> "list[DeadLetter]":
+        from agent.delivery.dead_letters.letter import dead_letter
+
         ids, documents = batch.ids(), batch.documents()
         return [
             dead_letter(self._output.id, ids[i], batch.stream, end.reason, end.attempts, documents[i])

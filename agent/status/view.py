@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import msgspec
 
 from agent.delivery.loop import DeliveryLoop
-from agent.ledger import Ledger, make_ledger, read_dead_letters
 from agent.queue.queue import Queue
 from agent.status.backlog import Backlog, Moments, backlog
 
 if TYPE_CHECKING:
     from agent.inputs.file.input import Progress
+    from agent.ledger import Ledger
     from agent.outputs.local.store import StoreCounts
 
 STUCK_SECS = 60.0
@@ -61,8 +61,10 @@ class View:
         self._progress = -1
         self._progress_at = time.monotonic()
 
-    async def ledger(self) -> Ledger:
+    async def ledger(self) -> "Ledger":
         """The sum as of now."""
+        from agent.ledger import make_ledger, read_dead_letters
+
         queue = self.queue
         counts, total = dict(queue.counts), queue.total
         cursors = {

@@ -4,7 +4,8 @@ import asyncio
 from pathlib import Path
 
 from agent.delivery.config import DeliveryConfig
-from agent.delivery.dead_letters import DeadLetters, DeadLettersConfig
+from agent.delivery.dead_letters.config import DeadLettersConfig
+from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
 from agent.ledger import OutputLine, make_ledger
 from agent.queue.config import QueueConfig

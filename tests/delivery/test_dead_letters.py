@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from agent.delivery.config import DeliveryConfig
 from agent.delivery.contract import Outcome
-from agent.delivery.dead_letters import DeadLetter, DeadLetters, DeadLettersConfig, dead_letter
+from agent.delivery.dead_letters.config import DeadLettersConfig
 from agent.delivery.dead_letters.folder import DeadLetterCounts, LetterFolder, dead_letter_counts
-from agent.delivery.dead_letters.letter import letter_of, letters_in, line_of
+from agent.delivery.dead_letters.letter import DeadLetter, dead_letter, letter_of, letters_in, line_of
 from agent.delivery.dead_letters.replay import purge
 from agent.delivery.dead_letters.selection import chosen_by
+from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.dead_letters.summary import summarise
 from agent.delivery.loop import DeliveryLoop
 from agent.ledger import make_ledger

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from agent.delivery.config import DeliveryConfig
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.delivery.dead_letters import DeadLetter, DeadLetters, DeadLettersConfig
+from agent.delivery.dead_letters.config import DeadLettersConfig
 from agent.delivery.dead_letters.folder import dead_letter_counts
+from agent.delivery.dead_letters.letter import DeadLetter
+from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
 from agent.delivery.sender import HUGE_RECORD_BYTES
 from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, TooLarge

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from agent.delivery.config import DeliveryConfig
-from agent.delivery.dead_letters import DeadLetters, DeadLettersConfig
+from agent.delivery.dead_letters.config import DeadLettersConfig
+from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
 from agent.errors import NoAnswer, Paused, Refused, Retryable
 from agent.queue.config import QueueConfig

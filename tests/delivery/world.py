@@ -13,8 +13,10 @@ import msgspec
 
 from agent.delivery.config import DeliveryConfig
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.delivery.dead_letters import DeadLetter, DeadLetters, DeadLettersConfig
+from agent.delivery.dead_letters.config import DeadLettersConfig
 from agent.delivery.dead_letters.folder import LetterFolder
+from agent.delivery.dead_letters.letter import DeadLetter
+from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
 from agent.ledger import Ledger, make_ledger
 from agent.outputs.elasticsearch.config import ElasticsearchConfig

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from agent.delivery.dead_letters import DeadLetter
 from agent.delivery.dead_letters.folder import DeadLetterCounts, dead_letter_counts
+from agent.delivery.dead_letters.letter import DeadLetter
 from agent.outputs.elasticsearch.template import index_template
 from tests.delivery.test_dead_letters import ids, kept, letter, put
 from tests.e2e.agent_process import AgentProcess

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from agent.delivery.config import DeliveryConfig
 from agent.delivery.contract import Output
-from agent.delivery.dead_letters import DeadLetters, DeadLettersConfig
+from agent.delivery.dead_letters.config import DeadLettersConfig
+from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.output import ElasticsearchOutput

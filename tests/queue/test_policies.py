@@ -14,7 +14,8 @@ import pytest
 
 from agent.delivery.config import DeliveryConfig
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.delivery.dead_letters import DeadLetters, DeadLettersConfig
+from agent.delivery.dead_letters.config import DeadLettersConfig
+from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
 from agent.errors import Retryable
 from agent.ledger import Ledger, make_ledger, read_ledger

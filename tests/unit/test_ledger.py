@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.delivery.dead_letters import DeadLetters, DeadLettersConfig, dead_letter
+from agent.delivery.dead_letters.config import DeadLettersConfig
 from agent.delivery.dead_letters.folder import DeadLetterCounts
+from agent.delivery.dead_letters.letter import dead_letter
+from agent.delivery.dead_letters.store import DeadLetters
 from agent.ledger import InputLine, Ledger, OutputLine, make_ledger, read_ledger
 from agent.ledger_text import ledger_text
 from agent.queue.config import QueueConfig

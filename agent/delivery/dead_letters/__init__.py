@@ -21,9 +21,3 @@ What holds, and who relies on it:
    by whoever comes next. A missing or garbled ``counts.json`` counts nothing yet, and stops nobody.
 5. What is still in a claimed file when its command died belongs to the store again: the next one to look takes it back.
 """
-
-from agent.delivery.dead_letters.config import DeadLettersConfig
-from agent.delivery.dead_letters.letter import DeadLetter, dead_letter
-from agent.delivery.dead_letters.store import DeadLetters
-
-__all__ = ["DeadLetter", "DeadLetters", "DeadLettersConfig", "dead_letter"]

@@ -1,11 +1,14 @@
 """Settings of the dead-letter store."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Duration, Size
+
+DEAD_LETTERS: Final = "dead-letters"
+"""The folder, inside the queue's, that holds one folder for each output."""
 
 
 class DeadLettersConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

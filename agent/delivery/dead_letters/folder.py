@@ -9,10 +9,9 @@ from typing import Final
 
 import msgspec
 
+from agent.delivery.dead_letters.config import DEAD_LETTERS
 from agent.delivery.dead_letters.letter import letters_in
 
-DEAD_LETTERS: Final = "dead-letters"
-"""The folder in the queue's that holds a folder for each output."""
 LETTERS: Final = ".ndjson"
 CLAIMED: Final = ".replaying"
 _REST: Final = ".rest"

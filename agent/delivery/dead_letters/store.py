@@ -1,6 +1,5 @@
 """The agent's side of the store: puts letters in and keeps it in its bounds. Blocking."""
 
-import asyncio
 import os
 import time
 from collections.abc import Iterable
@@ -8,10 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from agent.delivery.dead_letters.config import DeadLettersConfig
+from agent.delivery.dead_letters.config import DEAD_LETTERS, DeadLettersConfig
 from agent.delivery.dead_letters.folder import (
     CLAIMED,
-    DEAD_LETTERS,
     LETTERS,
     LetterFolder,
     count_letters,
@@ -24,7 +22,6 @@ _FILE_BYTES: Final = 4 * 1024**2
 _FEWEST_FILES: Final = 10
 """Files are deleted whole, so one is full at 4 MiB, and at this part of ``max_bytes``, and when its first letter is
 older than this part of ``max_age``."""
-_LOOK_SECS: Final = 3600.0
 _log = Log("dead-letters")
 
 
@@ -125,16 +122,8 @@ class DeadLetters:
                        path=str(self._folder.path), records=letters)  # fmt: skip
 
 
-async def keep_in_bounds(queue: Path, config: DeadLettersConfig) -> None:
-    """Look now and then whether letters have become too old, those of outputs no longer configured among them. For
-    ever."""
-    while True:
-        if (queue / DEAD_LETTERS).is_dir():  # no thread is begun for nothing
-            await asyncio.to_thread(_expire_all, queue, config)
-        await asyncio.sleep(_LOOK_SECS)
-
-
-def _expire_all(queue: Path, config: DeadLettersConfig) -> None:
+def expire_all(queue: Path, config: DeadLettersConfig) -> None:
+    """Keep the store of every output in its bounds, those of outputs no longer configured too."""
     try:
         folders = letter_folders(queue)
     except OSError as error:
