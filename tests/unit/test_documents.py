@@ -122,3 +122,15 @@ def test_bad_input_table_has_a_row_for_every_test() -> None:
     rows = [line for line in section.splitlines() if line.startswith("|")][2:]
     tests = re.findall(r"^def test_", (ROOT / "tests" / "e2e" / "test_bad_input.py").read_text(), re.MULTILINE)
     assert len(rows) == len(tests)
+
+
+def test_tests_named_in_the_reliability_page_exist() -> None:
+    """Each trouble of the table is shown by a test of that name."""
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    table = page[page.index("| trouble |") : page.index("## How it is tested")]
+    named = re.findall(r"`(test_\w+)` \|$", table, re.MULTILINE)
+    there = {
+        name for path in ROOT.glob("tests/**/test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert len(named) == len(table.splitlines()[2:]) - 1
+    assert set(named) <= there
