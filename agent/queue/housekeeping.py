@@ -10,15 +10,17 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import Retryable
 from agent.log import Log
 from agent.queue.cursor import DROPPED, Cursor
 from agent.queue.cursor_file import CursorFiles
-from agent.queue.receipts import Dropped, OldSegment, Receipts, unfinished
 from agent.queue.subscription import Subscription
 from agent.queue.wal import Segment, WriteAheadLog
+
+if TYPE_CHECKING:
+    from agent.queue.receipts import OldSegment, Receipts
 
 TIDY_SECS = 0.5
 """How often cursors are written and segments deleted at most, unless someone waits for the room. What was delivered
@@ -38,7 +40,7 @@ class Housekeeping:
         self,
         wal: WriteAheadLog,
         cursor_files: CursorFiles,
-        receipts: Receipts,
+        receipts: "Callable[[], Receipts]",
         subscriptions: Mapping[str, Subscription],
         on_writer: OnThread,
         on_reader: OnThread,
@@ -177,6 +179,8 @@ class Housekeeping:
 
     async def _give_up(self, oldest: Segment, outputs: list[str], reason: str) -> None:
         """Delete a segment that outputs are not through with, counted for each."""
+        from agent.queue.receipts import Dropped, unfinished
+
         ranges = [Dropped(output, unfinished(self.cursors[output], oldest.last)) for output in outputs]
         for output in outputs:
             subscription = self._subscriptions.get(output)
@@ -189,7 +193,7 @@ class Housekeeping:
             else:
                 _log.error("The queue is full: the oldest records are dropped", output=output, records=dropped)
             self._cursor_files.touch(output)
-        await self._on_reader(self._receipts.dropped, ranges)
+        await self._on_reader(self._receipts().dropped, ranges)
         await self._delete([oldest])
 
     async def _delete(self, segments: list[Segment]) -> None:
@@ -200,14 +204,16 @@ class Housekeeping:
         outputs = {output: cursor.start_total for output, cursor in self.cursors.items()}
         for segment in segments:
             old = self._old(segment)
-            unwritten = await self._on_reader(self._receipts.keep, old, outputs)
+            unwritten = await self._on_reader(self._receipts().keep, old, outputs)
             await self._on_writer(self._wal.delete, segment)
             self.room.set()
             if unwritten:  # a full disk takes them now
-                await self._on_reader(self._receipts.keep_after_all, old, unwritten)
+                await self._on_reader(self._receipts().keep_after_all, old, unwritten)
 
-    def _old(self, segment: Segment) -> OldSegment:
+    def _old(self, segment: Segment) -> "OldSegment":
         """The segment as its receipt needs it: it ended when the next one was begun."""
+        from agent.queue.receipts import OldSegment
+
         behind = next((other for other in self._wal.segments if other.name.base > segment.last), None)
         ended_at_ms = behind.made_at_ms if behind is not None else time.time_ns() // 1_000_000
         return OldSegment(

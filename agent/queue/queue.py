@@ -22,8 +22,9 @@ import errno
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -39,12 +40,14 @@ from agent.queue.group import Entry
 from agent.queue.housekeeping import Housekeeping
 from agent.queue.late import Late
 from agent.queue.reader import Extent
-from agent.queue.receipts import Receipts
 from agent.queue.recovery import Recovered
 from agent.queue.start import recover_at_start
 from agent.queue.subscription import Subscription
 from agent.queue.wal import Segment, WriteAheadLog
 from agent.record import Counts
+
+if TYPE_CHECKING:
+    from agent.queue.receipts import Receipts
 
 GROUP_BYTES = 8 * 1024**2
 """Batches waiting together are written as one group up to about this many bytes, uncompressed."""
@@ -84,11 +87,10 @@ class Queue:
             cursors=lambda: self._cursor_files.encoded,
         )  # fmt: skip
         self._cursor_files = CursorFiles(disk, config.path, recovered.cursors)
-        self.receipts = Receipts(disk, config.path)
         self._housekeeping = Housekeeping(
             self._wal,
             self._cursor_files,
-            self.receipts,
+            lambda: self.receipts,
             self.subscriptions,
             self._on_writer,
             self.on_reader,
@@ -134,6 +136,13 @@ class Queue:
     def counts(self) -> dict[str, Counts]:
         """The cumulative counts of each input, with what is not yet on disk of them."""
         return self._late.added_to(self._wal.state.counts)
+
+    @cached_property
+    def receipts(self) -> "Receipts":
+        """What ids were given in segments that are deleted. Loaded with the first of them."""
+        from agent.queue.receipts import Receipts
+
+        return Receipts(self.disk, self.folder)
 
     @property
     def segments(self) -> list[Segment]:
