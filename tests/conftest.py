@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from tests.servers.elasticsearch import ElasticsearchServer, elasticsearch_serve
 
 THREAD_GOODBYE_SECS = 2.0
 """How long a thread may take to end after its test."""
+
+# A shell that runs the tests in the background ignores Ctrl-C, and so would every program the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Deadlines measure the machine. In continuous integration the same examples run every time: a failure there is one
 # of the change's, and can be repeated; new examples are looked for on people's own machines.
