@@ -30,7 +30,7 @@ ARRIVAL = struct.Struct("<QI")
 """In the answer to ``arrivals``, for each bulk, in the order of the ids: ns since the epoch and number of records."""
 
 _REQUEST_ID = re.compile(rb'id": ?"([0-9a-f]{8})"')
-_ACTION_ID = re.compile(rb'(?:^|\n)\{ ?"(?:create|index)": ?\{(?:[^\n]*?"_id": ?"([^"]+)")?')
+_ACTION_ID = re.compile(r'\{ ?"(?:create|index)": ?\{(?:[^\n]*?"_id": ?"([^"]+)")?')
 _INDEX = ".ds-logs-modeltail.inference-default-2026.11.22-000001"
 _ITEM = {
     "_index": _INDEX,
@@ -89,8 +89,11 @@ def bulk_answer(query: str, body: bytes, records: int) -> bytes:
     names = {match[1] for f in filters if (match := _FILTER.fullmatch(f))}
     fields = {key: value for key, value in _ITEM.items() if everything or key in names}
     if everything or "_id" in names:
-        given = [found.decode() or f"generated-{n}" for n, found in enumerate(_ACTION_ID.findall(body))]
-        items = [_item({"_id": name, **fields}) for name in given]
+        # Text around each id, not an object for each: the sink must not be what a fast contender waits for.
+        before, after = _item({"_id": "\n", **fields}).split("\\n")
+        actions = b"\n".join(body.split(b"\n")[::2])
+        given = [found or f"generated-{n}" for n, found in enumerate(_ACTION_ID.findall(actions.decode()))]
+        items = [f"{before}{name}{after}" for name in given]
     else:
         # A field that is not there leaves nothing of an item, and then nothing of the list.
         items = [_item(fields)] * records if fields else []
