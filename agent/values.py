@@ -21,8 +21,8 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode_str: Final = msgspec.json.Decoder(str).decode
 _INTEGER: Final = re.compile(rb"-?(?:0|[1-9]\d{0,17})").fullmatch
 
-# A long separator lets the search for it step over several bytes at a time: counting ``\n{`` is three times slower.
-_SEPARATOR: Final = b"\n" * 8
+# Of all ways to look at the first byte of every value this is the quickest: counting what fits takes twice as long.
+_OTHER_START: Final = {first: re.compile(b"\n[^%b]" % first).search for first in (b'"', b"{")}
 
 
 def quote(text: str) -> bytes:
@@ -64,5 +64,5 @@ def is_long(value: bytes) -> bool:
 
 def all_start_with(column: Column, first: bytes) -> bool:
     """Whether every value of a column begins with this byte. It tells strings (a quote) and objects (a brace)."""
-    joined = _SEPARATOR.join(column)
-    return joined.startswith(first) and joined.count(_SEPARATOR + first) == len(column) - 1
+    joined = b"\n".join(column)
+    return joined.startswith(first) and _OTHER_START[first](joined) is None

@@ -40,4 +40,5 @@ class DurationReader:
         nanoseconds = list(map(mul, numbers, repeat(self._unit)))
         if len(numbers) != len(column) or min(numbers) < 0 or max(nanoseconds) >= MAX_NANOSECONDS:
             return None
-        return ColumnReading(self.places, (_encode(list(map(round, nanoseconds)))[1:-1].split(b","),), exact=False)
+        rounded = list(map(float.__round__, nanoseconds))
+        return ColumnReading(self.places, (_encode(rounded)[1:-1].split(b","),), exact=False)
