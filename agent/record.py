@@ -65,8 +65,12 @@ class Batch(msgspec.Struct):
     """Lines read together from one source, and the position behind them.
 
     ``lines`` are without their line end and hold no newline; any other byte may occur. At most ``MAX_BATCH_RECORDS``.
+    With ``blocks`` some may hold newlines after all: the input put those together of several lines (a traceback).
     ``columns`` has one JSON text per line for what the input knows of each (``log.offset``); ``constants`` one JSON
-    text for what it knows of all (``log.file.path``, ``labels.truncated``). Both are keyed by place.
+    text for what it knows of all (``log.file.path``, ``labels.truncated``). ``sparse`` is like ``columns``, with an
+    empty text where the transport says nothing of a line (a syslog header's ``process.name``). All are keyed by place,
+    and what a record says of itself comes before them; ``@timestamp`` in ``sparse`` replaces the time of reading, and
+    ``log.level`` there goes with ``event.severity``.
     ``counts.accepted`` and ``counts.bytes`` are set by the input and include lines it dropped itself.
     """
 
@@ -78,6 +82,8 @@ class Batch(msgspec.Struct):
     constants: dict[str, bytes]
     counts: Counts
     tables: "list[Table]" = []
+    sparse: dict[str, list[bytes]] = {}
+    blocks: bool = False
 
 
 class Table(msgspec.Struct):

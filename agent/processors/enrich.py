@@ -3,7 +3,8 @@
 A constant never overwrites what a record said of itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Final
 
 from agent.processors.normalise.times import read_at
@@ -11,6 +12,8 @@ from agent.record import Batch, Table
 from agent.values import Column, quote
 
 ECS_VERSION: Final = "9.2.0"
+_TIME: Final = "@timestamp"
+_READ_MARK: Final = "labels.timestamp"
 _FIXED: Final = {"ecs.version": quote(ECS_VERSION), "data_stream.type": quote("logs")}
 
 
@@ -18,9 +21,11 @@ def enrich(batch: Batch, identity: Mapping[str, bytes]) -> Batch:
     """Add to every table of a batch who wrote it, where it was read and when; returns the batch.
 
     ``identity`` are places and their JSON text: the model, the service, the host (``agent.model.identity``,
-    ``agent.host.host``). What the input knows (``batch.constants``, ``batch.columns``) comes after it, and what a
-    record holds comes first.
+    ``agent.host.host``). What the input knows (``batch.constants``, ``batch.columns``, ``batch.sparse``) comes after
+    it, and what a record holds comes first.
     """
+    if batch.sparse:
+        batch.tables = [part for table in batch.tables for part in _with_sparse(table, batch.sparse)]
     common = {**identity, **_FIXED, **batch.constants, "event.created": read_at(batch.read_at_ns)}
     for table in batch.tables:
         _add_columns(table, batch.columns)
@@ -57,6 +62,42 @@ def _add_columns(table: Table, columns: Mapping[str, Column], aligned: bool = Fa
     }
     table.places += tuple(added)
     table.columns = [*table.columns, *added.values()]
+
+
+def _with_sparse(table: Table, columns: Mapping[str, Column]) -> Iterator[Table]:
+    """The table with what the transport says, in as many tables as there are sets of places it says something of."""
+    was_read = _READ_MARK in table.places
+    said = {
+        place: _at(column, table.rows)
+        for place, column in columns.items()
+        if place not in table.places or (place == _TIME and was_read)
+    }
+    filled = list(zip(*(map(bool, column) for column in said.values()), strict=True)) if said else []
+    if len(set(filled)) <= 1:
+        _fill(table, {place: column for place, column in said.items() if column[0]})
+        yield table
+        return
+    for which in dict.fromkeys(filled):
+        chosen = [row == which for row in filled]
+        part = Table(
+            table.places,
+            [list(compress(column, chosen)) for column in table.columns],
+            list(compress(table.rows, chosen)),
+            table.constants.copy(),
+            table.dataset,
+            table.namespace,
+        )
+        _fill(part, {p: list(compress(c, chosen)) for (p, c), full in zip(said.items(), which, strict=True) if full})
+        yield part
+
+
+def _fill(table: Table, columns: Mapping[str, Column]) -> None:
+    """Add full columns of the table's rows. A time among them takes the place of the time of reading."""
+    if _TIME in columns and _READ_MARK in table.places:
+        kept = [place not in (_TIME, _READ_MARK) for place in table.places]
+        table.places = tuple(compress(table.places, kept))
+        table.columns = list(compress(table.columns, kept))
+    _add_columns(table, columns, aligned=True)
 
 
 def _at(column: Column, rows: Sequence[int]) -> Column:

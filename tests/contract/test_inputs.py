@@ -8,75 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.inputs.contract import Input, Stop
-from agent.inputs.file.config import FileConfig
-from agent.inputs.file.input import FileInput
-from agent.inputs.stdin.config import StdinConfig
-from agent.inputs.stdin.input import StdinInput
+from agent.inputs.contract import Stop
 from agent.record import MAX_BATCH_RECORDS, Batch
+from tests.contract.sources import SOURCES, Source
 
 PATIENCE_SECS = 20.0
-
-
-class Source:
-    """Something that writes, and the input that reads it."""
-
-    resumes = False
-    """Whether a new input goes on where the last one's batches ended."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def input(self, positions: dict[str, bytes], **settings: object) -> Input:
-        """A new input on this source."""
-        raise NotImplementedError
-
-    def write(self, data: bytes) -> None:
-        """Have the source produce these bytes."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Let go of what the source holds."""
-
-
-class FileSource(Source):
-    """A log file."""
-
-    resumes = True
-
-    def input(self, positions: dict[str, bytes], **settings: object) -> Input:
-        """A file input on the log."""
-        known = {"id": "it", "paths": [f"{self.folder}/model.log"], "linger": 0.0, "scan_interval": 0.05}
-        return FileInput(FileConfig(**(known | settings)), positions)  # type: ignore[arg-type]
-
-    def write(self, data: bytes) -> None:
-        """Append to the log."""
-        with (self.folder / "model.log").open("ab") as log:
-            log.write(data)
-
-
-class StdinSource(Source):
-    """A pipe, as between a model and modeltail."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.reading, self.writing = os.pipe()
-
-    def input(self, positions: dict[str, bytes], **settings: object) -> Input:
-        """A stdin input on the pipe's other end."""
-        return StdinInput(StdinConfig(**({"id": "it", "linger": 0.0} | settings)), self.reading)  # type: ignore[arg-type]
-
-    def write(self, data: bytes) -> None:
-        """Write into the pipe; small enough to fit."""
-        os.write(self.writing, data)
-
-    def close(self) -> None:
-        """Close both ends."""
-        os.close(self.reading)
-        os.close(self.writing)
-
-
-SOURCES: list[type[Source]] = [FileSource, StdinSource]
 
 
 @pytest.fixture(params=SOURCES)

@@ -57,3 +57,34 @@ def test_model_of_an_llm_call_names_the_model_only_where_nobody_else_does() -> N
     batch = Batch("in", None, 0, [b""], {}, {}, Counts(), [Table(("gen_ai.request.model",), [[b'"gpt"']], [0])])
     (table,) = enrich(batch, {}).tables
     assert dict(zip(table.places, table.columns, strict=True))["ml.model.name"] == [b'"gpt"']
+
+
+def with_sparse(tables: list[Table], sparse: dict[str, list[bytes]]) -> list[dict[str, list[bytes]]]:
+    """Each table after enriching, as its columns by place."""
+    batch = Batch("in", None, 0, [b""] * 4, {}, {}, Counts(), tables, sparse)
+    enrich(batch, {})
+    return [{p: list(map(bytes, c)) for p, c in zip(t.places, t.columns, strict=True)} for t in batch.tables]
+
+
+def test_what_a_transport_says_fills_what_the_record_does_not() -> None:
+    """A header's level goes to the records without one; where the header says nothing, nothing is filled."""
+    silent = Table(("message",), [[b'"a"', b'"b"', b'"c"']], [0, 1, 3])
+    speaking = Table(("message", "log.level"), [[b'"d"'], [b'"debug"']], [2])
+    sparse = {"log.level": [b'"info"', b"", b'"error"', b'"error"'], "process.name": [b'"p"'] * 4}
+    assert with_sparse([silent, speaking], sparse) == [
+        {"message": [b'"a"', b'"c"'], "log.level": [b'"info"', b'"error"'], "process.name": [b'"p"', b'"p"']},
+        {"message": [b'"b"'], "process.name": [b'"p"']},
+        {"message": [b'"d"'], "log.level": [b'"debug"'], "process.name": [b'"p"']},
+    ]
+
+
+def test_a_transports_time_replaces_the_time_of_reading_only() -> None:
+    """A record's own time stays; where neither has one, the time of reading does, and says so."""
+    places = ("message", "@timestamp", "labels.timestamp")
+    untimed = Table(places, [[b'"a"', b'"b"'], [b'"now"'] * 2, [b'"read"'] * 2], [0, 1])
+    timed = Table(("message", "@timestamp"), [[b'"c"'], [b'"own"']], [2])
+    assert with_sparse([untimed, timed], {"@timestamp": [b'"sent"', b"", b'"sent"', b""]}) == [
+        {"message": [b'"a"'], "@timestamp": [b'"sent"']},
+        {"message": [b'"b"'], "@timestamp": [b'"now"'], "labels.timestamp": [b'"read"']},
+        {"message": [b'"c"'], "@timestamp": [b'"own"']},
+    ]

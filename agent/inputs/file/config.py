@@ -2,20 +2,19 @@
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
-from agent.config.fields import Duration, Pattern, Size, StreamPart, Zone
+from agent.config.fields import Duration
+from agent.inputs.options import LineOptions
 from agent.queue.config import OnFull
 
 PositiveDuration = Annotated[Duration, Meta(gt=0)]
 Glob = Annotated[str, Meta(min_length=1, max_length=4095)]
 
 
-class FileConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="file"):
+class FileConfig(LineOptions, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="file"):
     """Log files of this machine, followed as they grow and rotate."""
 
-    id: Annotated[str, Meta(description="Name of this input: its positions and counts are kept under it.")] = ""
     paths: Annotated[
         list[Glob],
         Meta(
@@ -43,23 +42,6 @@ class FileConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_f
         PositiveDuration | None,
         Meta(description="Leave alone files never read before whose last change is longer ago than this."),
     ] = None
-    include_lines: Annotated[
-        list[Pattern],
-        Meta(max_length=100, description="Take only lines in which one of these regular expressions is found."),
-    ] = []
-    exclude_lines: Annotated[
-        list[Pattern],
-        Meta(max_length=100, description="Leave out lines in which one of these regular expressions is found."),
-    ] = []
-    max_line: Annotated[
-        Size,
-        Meta(
-            ge=64,
-            le=16 * 1024**2,
-            description="Longest line taken whole; of a longer one the first part is kept, "
-            "marked with `labels.truncated`.",
-        ),
-    ] = 1024**2
     linger: Annotated[
         Duration,
         Meta(le=10, description="How long to let lines gather after a file has changed, so that they travel together."),
@@ -80,14 +62,6 @@ class FileConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_f
             description="How long a last line without its line end must rest before it is taken as it is.",
         ),
     ] = 5.0
-    timezone: Annotated[Zone, Meta(description="Time zone of times written without one.")] = "UTC"
-    dataset: Annotated[StreamPart | None, Meta(description="Dataset of these records instead of the agent's own.")] = (
-        None
-    )
-    namespace: Annotated[
-        StreamPart | None, Meta(description="Namespace of these records instead of the agent's own.")
-    ] = None
-    labels: Annotated[dict[str, str], Meta(description="Labels put on every record, as `labels.<name>`.")] = {}
     on_full: Annotated[
         OnFull,
         Meta(

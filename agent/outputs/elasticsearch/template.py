@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from agent.outputs.elasticsearch.names import template_name
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Grows with every change of the template. An agent replaces an older template of ours, never a newer one."""
 
 PRIORITY: Final = 250
@@ -46,6 +46,16 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "log.logger": _KEYWORD,
     "log.file.path": _KEYWORD,
     "log.offset": _LONG,
+    "log.iostream": _KEYWORD,
+    "log.syslog.priority": _LONG,
+    "log.syslog.facility.code": _LONG,
+    "log.syslog.severity.code": _LONG,
+    "log.syslog.version": _KEYWORD,
+    "log.syslog.hostname": _KEYWORD,
+    "log.syslog.appname": _KEYWORD,
+    "log.syslog.procid": _KEYWORD,
+    "log.syslog.msgid": _KEYWORD,
+    "log.syslog.structured_data": _FLATTENED,
     "log.origin.file.name": _KEYWORD,
     "log.origin.file.line": _LONG,
     "log.origin.function": _KEYWORD,
@@ -98,6 +108,8 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "service.node.name": _KEYWORD,
     "process.pid": _LONG,
     "process.name": _KEYWORD,
+    "process.command_line": _KEYWORD,
+    "process.exit_code": _LONG,
     "process.thread.id": _LONG,
     "process.thread.name": _KEYWORD,
     "trace.id": _KEYWORD,
@@ -106,16 +118,20 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "user.id": _KEYWORD,
     "user.name": _KEYWORD,
     "client.ip": {"type": "ip", "ignore_malformed": True},
+    "client.port": _LONG,
     "source.ip": {"type": "ip", "ignore_malformed": True},
     "source.port": _LONG,
     "source.address": _KEYWORD,
     "http.version": _KEYWORD,
     "http.request.id": _KEYWORD,
     "http.request.method": _KEYWORD,
+    "http.request.body.bytes": _LONG,
     "http.response.status_code": _LONG,
+    "http.response.body.bytes": _LONG,
     "url.path": _KEYWORD,
     "url.query": _KEYWORD,
     "url.original": _KEYWORD,
+    "user_agent.original": _KEYWORD,
     "ml.model.name": _KEYWORD,
     "ml.model.version": _KEYWORD,
     "ml.model.stage": _KEYWORD,
@@ -123,6 +139,7 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "ml.model.uri": _KEYWORD,
     "ml.model.sha256": _KEYWORD,
     "ml.inference.id": _KEYWORD,
+    "ml.inference.phase": _KEYWORD,
     "ml.inference.batch_size": _LONG,
     "ml.inputs": _FLATTENED,
     "ml.outputs": _FLATTENED,

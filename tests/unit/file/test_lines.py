@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agent.inputs.line_assembler import LineAssembler
 from agent.inputs.lines import MAX_BATCH_BYTES, At, Cut, cut, room_for_line
-from agent.inputs.stdin.input import LineAssembler
 from agent.record import MAX_BATCH_RECORDS
 
 LIMIT = 8

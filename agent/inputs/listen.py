@@ -1,0 +1,219 @@
+"""Where an input listens: an address of this machine, a unix socket, or a socket that systemd opened for us.
+
+======================= ==========================================================
+``127.0.0.1:5140``      IPv4; ``[::1]:5140`` IPv6; port 0 takes a free one
+``unix:/run/mt.sock``   a socket file, made with mode 0660 and removed at the end
+``systemd:syslog``      the socket systemd passed under that name (``LISTEN_FDS``,
+                        ``FileDescriptorName=``; without a name, the unit's)
+======================= ==========================================================
+"""
+
+import contextlib
+import os
+import re
+import socket
+import ssl
+import stat
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agent.errors import ConfigError
+
+_INTERNET = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]/]+)):(\d{1,5})")
+_FIRST_PASSED_FD = 3
+_MAX_UNIX_PATH = 107
+BACKLOG = 512
+
+Address = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=300,
+        description="Where to listen: `127.0.0.1:5140`, `unix:/run/modeltail.sock`, or `systemd:NAME` for a socket "
+        "that systemd passes.",
+    ),
+]
+Kind = Literal["stream", "datagram"]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """An address taken apart: host and port, or the path of a socket, or the name of one passed."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    passed: str = ""
+
+
+class TlsOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """TLS of a listening input."""
+
+    certificate: Annotated[str, Meta(min_length=1, description="PEM file of the certificate, its chain included.")]
+    key: Annotated[
+        str | None, Meta(min_length=1, description="PEM file of its key, unless it is in `certificate`.")
+    ] = None
+    client_ca: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            description="PEM file of the authority that clients' certificates must be from; without it clients need "
+            "none.",
+        ),
+    ] = None
+
+
+def parse_address(text: str) -> Place:
+    """Take an address apart. Raises ``ValueError`` with the reason, as the end of a sentence that begins "must be"."""
+    scheme, _, rest = text.partition(":")
+    if scheme == "unix":
+        if not rest.startswith("/") or len(os.fsencode(rest)) > _MAX_UNIX_PATH:
+            raise ValueError(f"an absolute path of at most {_MAX_UNIX_PATH} bytes behind `unix:`")
+        return Place(path=rest)
+    if scheme == "systemd":
+        if not rest:
+            raise ValueError("the name of a socket behind `systemd:`")
+        return Place(passed=rest)
+    found = _INTERNET.fullmatch(text)
+    if not found or int(found[3]) > 65535:
+        raise ValueError("an address with a port (`127.0.0.1:5140`), `unix:/path` or `systemd:NAME`")
+    return Place(host=found[1] or found[2], port=int(found[3]))
+
+
+def address_problem(text: str) -> str | None:
+    """What is wrong with an address, as a sentence for ``problems()``; None if nothing."""
+    try:
+        parse_address(text)
+    except ValueError as error:
+        return f"must be {error}"
+    return None
+
+
+@contextlib.contextmanager
+def listening(text: str, kind: Kind, where: str) -> Iterator[list[socket.socket]]:
+    """The bound sockets of an address, non-blocking, streams listening; closed at the end, a socket file removed.
+
+    ``where`` names the setting in messages (``inputs.syslog.listen``). A host name may give several sockets. A socket
+    file left behind by a process that is gone is replaced; one that still answers is not.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
+    place = parse_address(text)
+    with contextlib.ExitStack() as stack:
+        try:
+            if place.passed:
+                sockets = [stack.enter_context(s) for s in _passed(place.passed, kind)]
+            elif place.path:
+                sockets = [stack.enter_context(_unix(place.path, kind, stack))]
+            else:
+                sockets = [stack.enter_context(s) for s in _internet(place, kind)]
+        except OSError as error:
+            raise ConfigError([f"{where}: cannot listen on {text}: {error.strerror or error}"]) from error
+        for each in sockets:
+            each.setblocking(False)
+        yield sockets
+
+
+def address_of(listener: socket.socket) -> str:
+    """The address of a bound socket, as it would be written in the configuration."""
+    name = listener.getsockname()
+    if isinstance(name, tuple):
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    return f"unix:{os.fsdecode(name)}"
+
+
+def server_tls(options: TlsOptions, where: str) -> ssl.SSLContext:
+    """The context of a TLS server. Raises ``ConfigError`` when a file cannot be used."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(options.certificate, options.key)
+        if options.client_ca is not None:
+            context.load_verify_locations(options.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([f"{where}: a certificate or key cannot be used: {error}"]) from error
+    return context
+
+
+def _type(kind: Kind) -> socket.SocketKind:
+    return socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM
+
+
+def _internet(place: Place, kind: Kind) -> Iterator[socket.socket]:
+    port = place.port
+    found = socket.getaddrinfo(place.host, port, type=_type(kind), flags=socket.AI_PASSIVE)
+    for family, type_, protocol, _, address in dict.fromkeys(found):
+        made = socket.socket(family, type_, protocol)
+        try:
+            if kind == "stream":
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.bind((address[0], port, *address[2:]))
+            port = port or made.getsockname()[1]  # the addresses of one name share a free port
+            if kind == "stream":
+                made.listen(BACKLOG)
+        except BaseException:
+            made.close()
+            raise
+        yield made
+
+
+def _unix(path: str, kind: Kind, stack: contextlib.ExitStack) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, _type(kind))
+    try:
+        _remove_stale(path, kind)
+        made.bind(path)
+        os.chmod(path, 0o660)
+        if kind == "stream":
+            made.listen(BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    stack.callback(_remove, path, os.stat(path).st_ino)
+    return made
+
+
+def _remove_stale(path: str, kind: Kind) -> None:
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return  # binding will say what is in the way
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, _type(kind)) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+
+
+def _remove(path: str, inode: int) -> None:
+    with contextlib.suppress(OSError):
+        if os.stat(path).st_ino == inode:  # somebody else's may lie there by now
+            os.unlink(path)
+
+
+def _passed(name: str, kind: Kind) -> Iterator[socket.socket]:
+    """The sockets systemd passed under a name (sd_listen_fds(3)). They stay open for others that ask."""
+    environ = os.environ
+    count = int(environ.get("LISTEN_FDS", "0")) if environ.get("LISTEN_PID") == str(os.getpid()) else 0
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    chosen = [
+        fd
+        for fd, called in zip(range(_FIRST_PASSED_FD, _FIRST_PASSED_FD + count), [*names, *[""] * count], strict=False)
+        if called == name
+    ]
+    found = 0
+    for fd in chosen:
+        each = socket.socket(fileno=os.dup(fd))
+        if each.type == _type(kind):
+            found += 1
+            yield each
+        else:
+            each.close()
+    if not found:
+        raise OSError(f"systemd passed no {kind} socket of this name")

@@ -1,0 +1,44 @@
+"""What inputs have in common in the configuration; each input's own struct extends one of these."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from agent.config.fields import Pattern, Size, StreamPart, Zone
+
+
+class InputOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What every input can be told."""
+
+    id: Annotated[str, Meta(description="Name of this input: its positions and counts are kept under it.")] = ""
+    timezone: Annotated[Zone, Meta(description="Time zone of times written without one.")] = "UTC"
+    dataset: Annotated[StreamPart | None, Meta(description="Dataset of these records instead of the agent's own.")] = (
+        None
+    )
+    namespace: Annotated[
+        StreamPart | None, Meta(description="Namespace of these records instead of the agent's own.")
+    ] = None
+    labels: Annotated[dict[str, str], Meta(description="Labels put on every record, as `labels.<name>`.")] = {}
+
+
+class LineOptions(InputOptions, kw_only=True, forbid_unknown_fields=True):
+    """What every input of lines can be told besides."""
+
+    include_lines: Annotated[
+        list[Pattern],
+        Meta(max_length=100, description="Take only lines in which one of these regular expressions is found."),
+    ] = []
+    exclude_lines: Annotated[
+        list[Pattern],
+        Meta(max_length=100, description="Leave out lines in which one of these regular expressions is found."),
+    ] = []
+    max_line: Annotated[
+        Size,
+        Meta(
+            ge=64,
+            le=16 * 1024**2,
+            description="Longest line taken whole; of a longer one the first part is kept, "
+            "marked with `labels.truncated`.",
+        ),
+    ] = 1024**2
