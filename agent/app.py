@@ -44,6 +44,8 @@ from agent.stopping import Ending, Shutdown
 IDLE_POLL_SECS = 0.5
 """How often the inputs of a job are asked whether anything more is to be expected."""
 LOAD_RETRY_SECS = 1.0
+LAST_SYNC_SECS = 1.0
+"""How long the outputs wait, at the end, for what was read last."""
 
 _log = Log("agent")
 
@@ -212,11 +214,14 @@ async def _serve(config: AgentConfig, shutdown: Shutdown, ending: Ending, quiet_
             notify.notify("STOPPING=1")
             stop.ask()
             await ending.inputs(reading)
+            # What was read last is not yet synced, so no output has been shown it. A disk that hangs is not waited for.
+            syncing = tasks.create_task(queue.sync(), name="sync")
+            await asyncio.wait((syncing,), timeout=LAST_SYNC_SECS)
             for loop in loops.values():
                 loop.finish()
             await ending.outputs(delivering)
-            watching.cancel()
-            expiring.cancel()
+            for task in (syncing, watching, expiring):
+                task.cancel()
 
 
 async def check_outputs(config: AgentConfig) -> list[str]:

@@ -110,7 +110,7 @@ class Queue:
         self._sync_wanted = asyncio.Event()
         self._syncing = asyncio.Lock()
         self._written_at = 0.0
-        self._closing = False
+        self._closed = asyncio.Event()
         self._writer = ThreadPoolExecutor(1, "queue-write")
         self._syncer = ThreadPoolExecutor(1, "queue-sync")
         self._reader = ThreadPoolExecutor(1, "queue-read")
@@ -261,8 +261,8 @@ class Queue:
         self._late.drop(entry)
 
     async def _write_loop(self) -> None:
-        while self._waiting or self._late or not self._closing:
-            if not self._waiting and not self._closing:
+        while self._waiting or self._late or not self._closed.is_set():
+            if not self._waiting and not self._closed.is_set():
                 self._write_wanted.clear()
                 try:
                     async with asyncio.timeout(COUNTS_SECS if self._late else None):
@@ -394,9 +394,11 @@ class Queue:
         """Sync at most once an interval, but at once after a pause; with ``always``, whenever something is there."""
         synced_at = 0.0
         pause = self._config.sync_interval if self._config.sync == "interval" else 0.0
-        while not self._closing:
+        while not self._closed.is_set():
             await self._sync_wanted.wait()
-            await asyncio.sleep(max(0.0, synced_at + pause - time.monotonic()))
+            with contextlib.suppress(TimeoutError):  # the interval may be long; nobody waits for its end to close
+                async with asyncio.timeout(max(0.0, synced_at + pause - time.monotonic())):
+                    await self._closed.wait()
             self._sync_wanted.clear()
             synced_at = time.monotonic()
             await self.sync()
@@ -445,7 +447,7 @@ class Queue:
 
     def _close(self) -> None:
         """Let the loops end once what is waiting is written."""
-        self._closing = True
+        self._closed.set()
         self._write_wanted.set()
         self._sync_wanted.set()
         self._housekeeping.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from agent.ledger import read_ledger
 from tests.e2e.agent_process import AgentProcess
@@ -36,6 +37,13 @@ def _dead_address() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
+def _wait_for_appended(agent: AgentProcess, records: int) -> None:
+    deadline = time.monotonic() + 60
+    while agent.ledger()["appended"] < records:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def _config(folder: Path, output: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"inputs": [{"type": "file", "paths": [str(folder / "*.log")]}], "outputs": [output], **more}
 
@@ -53,6 +61,25 @@ def test_signal_drains_what_is_there(tmp_path: Path, signum: signal.Signals) -> 
     assert ledger.balances
     assert ledger.outputs["local"].fates == {"delivered": RECORDS}
     assert ledger.outputs["local"].queued == 0
+
+
+def test_what_was_read_last_is_delivered_though_the_next_sync_is_far(tmp_path: Path) -> None:
+    """Records written since the last sync of the queue are synced at the end, and go out with the rest."""
+    output = {"type": "local", "path": str(tmp_path / "store")}
+    log = tmp_path / "model.log"
+    with AgentProcess(tmp_path, _config(tmp_path, output)) as agent:
+        config = yaml.safe_load(agent.config_file.read_text())
+        config["queue"]["sync_interval"] = "1h"
+        agent.config_file.write_text(yaml.safe_dump(config))
+        agent.start()
+        for n in range(1, 4):  # the first two are synced at once: nothing was for a long time
+            with log.open("ab") as file:
+                file.write(b'{"n": %d}\n' % n)
+            _wait_for_appended(agent, n)
+        began = time.monotonic()
+        assert agent.stop() == 0
+        assert time.monotonic() - began < 30
+    assert read_ledger(agent.queue).outputs["local"].fates == {"delivered": 3}
 
 
 def test_dead_server_does_not_hold_up_the_end(tmp_path: Path) -> None:
