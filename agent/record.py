@@ -108,6 +108,7 @@ class Documents(msgspec.Struct):
     newline.
 
     ``first`` is the index of the first record within its batch number; the ids run from there without gaps.
+    ``deflated`` is what the queue made of ``ndjson`` already: the frame's body and the CRC-32 of ``ndjson``.
     """
 
     stream: str
@@ -115,6 +116,7 @@ class Documents(msgspec.Struct):
     first: int
     count: int
     ndjson: bytes
+    deflated: tuple[bytes, int] | None = None
 
 
 def stream_name(dataset: str, namespace: str) -> str:

@@ -8,6 +8,8 @@ from agent.record import Counts, Documents, Origin
 
 FRAME_BYTES = 4 * 1024**2
 """Documents of one data stream are cut into frames of about this many bytes, uncompressed."""
+ALONE_BYTES = 64 * 1024
+"""Documents of this many bytes are worth a frame of their own: with others they would hardly become smaller."""
 
 
 class Entry(msgspec.Struct):
@@ -63,8 +65,7 @@ def encode_group(
     encoded: list[list[bytes]] = []
     stored: list[Stored] = []
     for i, documents in enumerate(pieces):
-        ndjson = b"".join(d.ndjson for d in documents) if len(documents) != 1 else documents[0].ndjson
-        body, raw_crc = frames.deflate(ndjson) if ndjson else (b"", 0)
+        raw_len, body, raw_crc = _body(documents)
         last = i == len(pieces) - 1
         meta = Meta(
             run=run,
@@ -79,7 +80,7 @@ def encode_group(
             seq=seq,
             total=total,
             count=sum(d.count for d in documents),
-            raw_len=len(ndjson),
+            raw_len=raw_len,
             raw_crc=raw_crc,
             flags=0 if last else MORE,
             meta=meta,
@@ -89,6 +90,25 @@ def encode_group(
         stored.append(Stored(frame, body))
         total += frame.count
     return Group(encoded, stored, base, seq, total, origins, counts)
+
+
+def deflate_large(entry: Entry) -> None:
+    """Deflate those of an entry's documents that will have a frame of their own.
+
+    Done where they were rendered, while they still lie in that processor's cache: handed to another thread first, the
+    same work takes a third longer. What is small is left to ``encode_group``, which deflates it with its neighbours.
+    """
+    for documents in entry.documents:
+        if len(documents.ndjson) >= ALONE_BYTES:
+            documents.deflated = frames.deflate(documents.ndjson)
+
+
+def _body(piece: list[Documents]) -> tuple[int, bytes, int]:
+    """Of a frame with these documents: their length uncompressed, the body, and their CRC-32."""
+    if len(piece) == 1 and piece[0].deflated is not None:
+        return (len(piece[0].ndjson), *piece[0].deflated)
+    ndjson = b"".join(d.ndjson for d in piece)
+    return (len(ndjson), *frames.deflate(ndjson)) if ndjson else (0, b"", 0)
 
 
 def _cut(entries: list[Entry]) -> list[list[Documents]]:
@@ -102,7 +122,7 @@ def _cut(entries: list[Entry]) -> list[list[Documents]]:
         size = 0
         piece: list[Documents] = []
         for documents in documents_list:
-            if piece and size + len(documents.ndjson) > FRAME_BYTES:
+            if piece and (documents.deflated or piece[-1].deflated or size + len(documents.ndjson) > FRAME_BYTES):
                 pieces.append(piece)
                 piece, size = [], 0
             piece.append(documents)

@@ -36,7 +36,7 @@ from agent.queue.cursor import Cursor
 from agent.queue.cursor_file import CursorFiles
 from agent.queue.disk import Disk, RealDisk
 from agent.queue.frame import Stored
-from agent.queue.group import Entry
+from agent.queue.group import Entry, deflate_large
 from agent.queue.housekeeping import Housekeeping
 from agent.queue.late import Late
 from agent.queue.reader import Extent
@@ -249,6 +249,7 @@ class Queue:
         if not await self._admission.admit(raw_bytes, on_full):
             self._drop(entry)
             return
+        deflate_large(entry)
         waiting = _Waiting(entry, raw_bytes, on_full, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._admission.waiting_bytes += raw_bytes

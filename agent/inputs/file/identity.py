@@ -8,6 +8,7 @@ what has not been read cannot be told apart, and need not be.
 """
 
 import os
+from collections.abc import Callable
 from hashlib import blake2b
 
 import msgspec
@@ -50,12 +51,12 @@ class Windows(msgspec.Struct):
         """The fingerprint at this position."""
         return Fingerprint(self.offset, len(self.head), digest(self.head), len(self.tail), digest(self.tail))
 
-    def still_in(self, fd: int) -> bool:
+    def still_in(self, fd: int, read: Callable[[int, int, int], bytes] = os.pread) -> bool:
         """Whether the file open at ``fd`` still has these bytes in these places. False after a truncation, even if it
         has grown since."""
         return (
-            os.pread(fd, len(self.head), 0) == self.head
-            and os.pread(fd, len(self.tail), self.offset - len(self.tail)) == self.tail
+            read(fd, len(self.head), 0) == self.head
+            and read(fd, len(self.tail), self.offset - len(self.tail)) == self.tail
         )
 
 

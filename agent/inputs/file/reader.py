@@ -1,6 +1,7 @@
 """Reading the generations of a chain, oldest first, and emitting their lines.
 
-Reads run on threads. While a batch waits in ``emit`` the next block of the same file is read, never more.
+Reads run on threads, unless the system has the bytes in memory. While a batch waits in ``emit`` the next block of the
+same file is read, never more.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from contextlib import AsyncExitStack
 import msgspec
 
 from agent.inputs.contract import Emit
-from agent.inputs.file.block import Block, Request, Step, read_block
+from agent.inputs.file.block import Block, CachedRead, Request, Step, read_block
 from agent.inputs.file.chain import Chain
 from agent.inputs.file.config import FileConfig
 from agent.inputs.file.generation import Generation, open_known
@@ -52,6 +53,7 @@ class ChainReader:
         self._config = config
         self._emit = emit
         self._pool = pool
+        self._cached = CachedRead()
         self._monotonic = monotonic
         self._look = look
         self._max_open = max_open
@@ -155,7 +157,15 @@ class ChainReader:
             generation.windows, generation.at, want, self._config.max_line, over, generation.size if rested else None
         )
         assert generation.open is not None
-        return asyncio.get_running_loop().run_in_executor(self._pool, read_block, generation.open, request)
+        loop = asyncio.get_running_loop()
+        try:
+            # What is in memory is read here; a thread would bring its bytes into another processor's cache.
+            block = read_block(generation.open, request, self._cached)
+        except OSError:  # not all in memory, or trouble: the thread will say
+            return loop.run_in_executor(self._pool, read_block, generation.open, request)
+        reading: asyncio.Future[Block] = loop.create_future()
+        reading.set_result(block)
+        return reading
 
     def _take_over(self, generation: Generation, block: Block) -> None:
         self.consumed_bytes += block.windows.offset - generation.offset
