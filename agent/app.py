@@ -67,6 +67,7 @@ def make_output(config: OutputConfig) -> Output:
     """The output of this configuration. Imports what it needs, and only that."""
     match config:
         case ElasticsearchConfig():
+            memory.load_aiohttp()
             from agent.outputs.elasticsearch.output import ElasticsearchOutput
 
             return ElasticsearchOutput(config)

@@ -4,7 +4,8 @@
   and with the same sync mark. Then the old one is moved to ``damaged/``. Between the two both are there, and a reader
   passes over the second as repeats: a crash at any step leaves a queue that reads the same.
 * The totals in the frames' heads stay, so what is missing is counted by every output as before.
-* A segment of which nothing can be read, or of a newer format, is moved as it is.
+* A segment of which nothing can be read, or of a newer format, is moved as it is. When it was the oldest, nothing in
+  the queue says any more that it was there: its records then count as ``unknown`` instead of ``damaged``.
 * A cursor that is not readable begins again where an agent would let it begin: at the oldest record.
 * Temporary files that an interrupted repair left are removed.
 

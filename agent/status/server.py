@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from agent import memory
 from agent.errors import ConfigError
 from agent.log import Log
 from agent.status.config import StatusConfig
@@ -28,6 +29,7 @@ async def serve_status(config: StatusConfig, view: View) -> AsyncIterator[str]:
     def connected() -> asyncio.Protocol:
         nonlocal pages
         if pages is None:
+            memory.load_aiohttp()
             from agent.status.pages import pages_of
 
             pages = pages_of(view)

@@ -264,7 +264,8 @@ def test_full_disk_leaves_the_queue_as_it_was(tmp_path: Path) -> None:
 def test_any_damage_is_repaired_without_losing_a_readable_record(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """Whatever is overwritten, cut or lost: a repaired queue reads as it did, and nothing is left to do."""
+    """Whatever is overwritten, cut or lost: a repaired queue reads as it did, and nothing is left to do. What was in an
+    oldest segment that was moved away whole may count as unknown instead of damaged."""
     root = tmp_path_factory.mktemp("any")
     folder = root / "queue"
     fill(folder, [entry(batch, pad=60) for batch in range(1, 13)], done=2)
@@ -282,8 +283,15 @@ def test_any_damage_is_repaired_without_losing_a_readable_record(
     before = _reading(folder, root / "copy")
     assert modeltail("queue", "repair", "--queue", folder).status == 0
     assert {good.stored.frame.seq for good in goods(folder) if not good.repeat} == records
-    assert _reading(folder, root / "copy") == before
+    assert _with_one_kind_of_loss(_reading(folder, root / "copy")) == _with_one_kind_of_loss(before)
     assert plan(RealDisk(), folder) == []
+
+
+def _with_one_kind_of_loss(readings: list[tuple[list[str], dict[str, int]]]) -> list[tuple[list[str], dict[str, int]]]:
+    return [
+        (ids, {**fates, "damaged": fates.get("damaged", 0) + fates.pop("unknown", 0)})
+        for ids, fates in ((ids, dict(fates)) for ids, fates in readings)
+    ]
 
 
 def test_repaired_queue_goes_on(tmp_path: Path) -> None:
