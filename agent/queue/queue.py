@@ -13,7 +13,7 @@ What it promises, and the tests hold it to:
 
 The write-ahead log (``wal``) does what blocks; here is what runs around it on the event loop: groups, syncs, and what
 to do when the disk fails. Who waits and what is dropped when there is no room is ``admission``'s, when a segment may go
-is ``housekeeping``'s. Three threads: one deflates and writes, one syncs, one reads and moves cursors.
+is ``housekeeping``'s. Three threads: one writes, one syncs, one reads and moves cursors.
 """
 
 import asyncio
