@@ -17,9 +17,9 @@ _ACCESS: Final = (
 
 PRESET: Final = Preset(
     lines=(
-        form(rf"\[{TIME}\] \[(?P<pid>\d{{1,10}})\] \[{LEVEL}\] {REST}", logger="gunicorn.error"),
+        form(rf"\[?{TIME}\]? \[(?P<pid>\d{{1,10}})\] \[{LEVEL}\] {REST}", logger="gunicorn.error"),
         form(
-            rf'{_ACCESS}(?: "(?P<referrer>{_QUOTED})" "(?P<user_agent>{_QUOTED})")?(?: {REST})?',
+            rf'{_ACCESS}(?: "(?P<referrer>{_QUOTED})" "(?P<user_agent>{_QUOTED})")?(?: .*)?',
             logger="gunicorn.access",
         ),
         *UVICORN,

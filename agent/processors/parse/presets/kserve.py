@@ -18,7 +18,7 @@ PRESET: Final = Preset(
     lines=(
         form(rf"{TIME} {_PID}(?P<logger>kserve\.trace) {REST}", level="info"),
         form(
-            rf"{TIME} {_PID}(?P<logger>uvicorn\.access) {LEVEL}: {{1,10}}(?:{CLIENT})? {_PID}- "
+            rf"{TIME} (?P<logger>uvicorn\.access) {LEVEL}: {{1,10}}(?:{CLIENT})? {_PID}- "
             rf"{REQUEST} (?P<status>\d{{3}})(?: [^\"]{{0,64}})?"
         ),
         form(rf"{TIME} {_PID}(?P<logger>uvicorn[.\w]{{0,64}}) {LEVEL}: {{1,10}}{REST}"),

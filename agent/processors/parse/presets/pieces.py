@@ -12,10 +12,12 @@ TARGET: Final = r'(?P<path>[^\s?"]{1,8192})(?:\?(?P<query>[^\s"]{0,8192}))?'
 REQUEST: Final = rf'"(?P<method>[A-Z]{{1,20}}) {TARGET} HTTP/(?P<http>\d(?:\.\d)?)"'
 REST: Final = r"(?P<message>.*)"
 
+UVICORN_LEVEL: Final = rf"(?=.{{9}} ){LEVEL}: {{1,5}}"
+"""A level as uvicorn sets it: filled up to nine characters."""
 UVICORN_ACCESS: Final = rf'(?:{CLIENT})? ?- {REQUEST} (?P<status>\d{{3}})(?: [^"]{{0,64}})?'
 UVICORN: Final = (
-    form(rf"{LEVEL}:? {{1,10}}{UVICORN_ACCESS}", logger="uvicorn.access"),
-    form(rf"{LEVEL}: {{1,10}}{REST}", logger="uvicorn.error"),
+    form(rf"{UVICORN_LEVEL}{UVICORN_ACCESS}", logger="uvicorn.access"),
+    form(rf"{UVICORN_LEVEL}{REST}", logger="uvicorn.error"),
 )
 """uvicorn's default format (``uvicorn/config.py``, ``LOGGING_CONFIG``), which servers that stand on it print too."""
 

@@ -7,7 +7,7 @@ stand between, with the same process before them.
 
 from typing import Final
 
-from agent.processors.parse.presets.pieces import LEVEL, NUMBER, REST, UVICORN_ACCESS
+from agent.processors.parse.presets.pieces import LEVEL, NUMBER, REST, UVICORN_ACCESS, UVICORN_LEVEL
 from agent.processors.parse.presets.preset import Preset, form
 
 _PROCESS: Final = r"(?:\((?P<process>[\w-]{1,64}) (?:rank=\d{1,6} )?pid=(?P<pid>\d{1,10})(?:, ip=[\d.]{1,15})?\) )?"
@@ -19,8 +19,8 @@ PRESET: Final = Preset(
             rf"{_PROCESS}{LEVEL} (?P<time_yearless>\d\d-\d\d \d\d:\d\d:\d\d) "
             rf"\[?(?P<file>[^\s:\]]{{1,256}}):(?P<lineno>\d{{1,9}})\] {REST}"
         ),
-        form(rf"{_PROCESS}{LEVEL}: {{1,10}}{UVICORN_ACCESS}", logger="uvicorn.access"),
-        form(rf"{_PROCESS}{LEVEL}: {{1,10}}{REST}", logger="uvicorn.error"),
+        form(rf"{_PROCESS}{UVICORN_LEVEL}{UVICORN_ACCESS}", logger="uvicorn.access"),
+        form(rf"{_PROCESS}{UVICORN_LEVEL}{REST}", logger="uvicorn.error"),
     ),
     within={
         "message": (
