@@ -41,6 +41,7 @@ _DIRECTIVES: Final = {
     "A": r"[A-Za-z]{2,9}",
     "%": "%",
 }
+_SAME: Final = {"mon": "m", "y": "Y", "I": "H"}
 _TOGETHER: Final = {"F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "D": "%m/%d/%y"}
 _EPOCHS: Final = {"epoch": 0, "epoch_ms": 3, "epoch_us": 6, "epoch_ns": 9}
 _number: Final = re.compile(r"\d{1,20}(?:\.\d{1,20})?", re.ASCII).fullmatch
@@ -98,7 +99,8 @@ def _nearest_year(month: int, day: int, read_on: int) -> str | None:
 
 def _expression(text: str) -> str:
     text = re.sub(r"%(.)", lambda found: _TOGETHER.get(found[1], found[0]), text, flags=re.DOTALL)
-    expression, seen = "", set()
+    expression = ""
+    seen: set[str] = set()
     for directive, blank, other in re.findall(r"%(.?)|(\s+)|([^%\s]+)", text, re.DOTALL):
         if blank or other:
             expression += r"\s+" if blank else re.escape(other)
@@ -109,11 +111,13 @@ def _expression(text: str) -> str:
             )
         part = _DIRECTIVES[directive]
         named = re.match(r"\(\?P<(\w+)>", part)
-        if named and named[1] in seen:
-            raise ValueError(f"`%{directive}` says again what was said before it")
-        seen.add(named[1] if named else "")
+        if named:
+            what = _SAME.get(named[1], named[1])
+            if what in seen:
+                raise ValueError(f"`%{directive}` says again what was said before it")
+            seen |= {what, named[1]}
         expression += part
-    if not (seen & {"m", "mon"} and "d" in seen):
+    if not {"m", "d"} <= seen:
         raise ValueError("needs a month and a day (`%m` or `%b`, and `%d`), or is `epoch`, `epoch_ms` …")
     if "I" in seen and "p" not in seen:
         raise ValueError("`%I` needs `%p` beside it")

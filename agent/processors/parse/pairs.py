@@ -51,7 +51,9 @@ class KeyValueWay:
         self._between = config.between
         between, separator = re.escape(config.between), re.escape(config.separator)
         # A piece ends at a separator outside quotes. A quote opens only where a value begins.
-        self._pieces = re.compile(rf"(?:{between}(?:\s*+{_QUOTED})?|(?!{separator}).)++", re.DOTALL).findall
+        self._pieces = re.compile(
+            rf"{separator}|((?:{between}(?:\s*+{_QUOTED})?|(?!{separator}).)++)", re.DOTALL
+        ).findall
 
     def __call__(self, text: str, read_at_ns: int) -> Record | None:
         """The pairs of a line; the whole line is kept where something in it is no pair."""
