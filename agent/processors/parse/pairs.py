@@ -21,7 +21,7 @@ _decode: Final = msgspec.json.Decoder(str).decode
 
 # What is between pairs of logfmt is white space, and no part of it is anything but a pair.
 _is_name: Final = re.compile(r'[^"\x00-\x1f]+').fullmatch
-_logfmt: Final = re.compile(rf'\s*+([^\s="\x00-\x1f]++)=({_QUOTED}(?=\s|\Z)|[^\s"]*+)(?=\s|\Z)').match
+next_pair: Final = re.compile(rf'\s*+([^\s="\x00-\x1f]++)=({_QUOTED}(?=\s|\Z)|[^\s"]*+)(?=\s|\Z)').match
 
 
 class LogfmtWay:
@@ -35,7 +35,7 @@ class LogfmtWay:
         text = text.rstrip()
         pairs, at = [], 0
         while at < len(text):
-            found = _logfmt(text, at)
+            found = next_pair(text, at)
             if not found:
                 return None
             pairs.append((found[1], found[2]))
