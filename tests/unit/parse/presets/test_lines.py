@@ -1,5 +1,6 @@
 """Each preset's table: lines as the servers print them, in several versions, and the fields they become."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -40,6 +41,12 @@ def test_line_becomes_these_fields(name: PresetName, line: str, expected: dict[s
 def test_every_preset_has_a_table_and_a_line_in_the_list() -> None:
     """The setting's names, the list and the tables are the same."""
     assert set(NAMES) == set(PRESETS) == {path.stem for path in TABLES}
+
+
+def test_every_preset_is_documented() -> None:
+    """A row each in ``docs/presets.md``, and no other."""
+    page = (Path(__file__).parents[4] / "docs" / "presets.md").read_text()
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted(PRESETS)
 
 
 @pytest.mark.parametrize("name", NAMES)
