@@ -10,7 +10,7 @@ from agent.processors.parse.presets.preset import Preset, form
 
 _QUOTED: Final = r'[^"\\]{0,2048}(?:\\.[^"\\]{0,2048}){0,64}'
 _ACCESS: Final = (
-    r"(?P<client>\S{1,255}) \S{1,255} (?P<user>\S{1,255}) "
+    r"(?P<client>\S{0,255}) \S{1,255} (?P<user>\S{1,255}) "
     r"\[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     rf"{REQUEST} (?P<status>\d{{3}}) (?P<response_bytes>\d{{1,18}}|-)"
 )

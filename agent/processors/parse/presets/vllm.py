@@ -10,7 +10,10 @@ from typing import Final
 from agent.processors.parse.presets.pieces import LEVEL, NUMBER, REST, UVICORN_ACCESS, UVICORN_LEVEL
 from agent.processors.parse.presets.preset import Preset, form
 
-_PROCESS: Final = r"(?:\((?P<process>[\w-]{1,64}) (?:rank=\d{1,6} )?pid=(?P<pid>\d{1,10})(?:, ip=[\d.]{1,15})?\) )?"
+_PROCESS: Final = (
+    r"(?:\((?P<process>[\w-]{1,64}(?: [A-Z]{2}\d{1,4}){0,4}) "
+    r"(?:rank=\d{1,6} )?pid=(?P<pid>\d{1,10})(?:, ip=[\d.]{1,15})?\) )?"
+)
 _REQUEST: Final = r"(?P<request_id>[^\s:]{1,256}?)"
 
 PRESET: Final = Preset(

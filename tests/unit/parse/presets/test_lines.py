@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.processors.normalise.levels import SEVERITY
 from agent.processors.parse.config import PresetName
@@ -71,6 +73,30 @@ def test_presets_are_tried_in_turn() -> None:
     lines = ["I1122 10:00:00.123456 1 server.cc:592] a", "2026-11-22 10:00:00,123 [mlserver] INFO - b"]
     found, _ = parsed(lines, ["triton", "mlserver"])
     assert [(document["message"], document["log"]["level"]) for document in found] == [("a", "info"), ("b", "info")]
+
+
+LINES = [line for _, line, _ in _rows()]
+
+
+@st.composite
+def _damaged(draw: st.DrawFn) -> str:
+    """A real line, cut, doubled or with something else in it."""
+    line = draw(st.sampled_from(LINES))
+    begin, end = sorted((draw(st.integers(0, len(line))), draw(st.integers(0, len(line)))))
+    return line[:begin] + draw(st.text(max_size=5) | st.just(line[begin:end] * 2)).replace("\n", " ") + line[end:]
+
+
+@given(st.lists(_damaged(), min_size=1, max_size=8), st.sampled_from(NAMES))
+def test_any_line_becomes_a_document(lines: list[str], name: PresetName) -> None:
+    """Nothing raises, nothing is lost, and the whole line is in the document: as the message, or beside it."""
+    raw = [line.encode(errors="replace") for line in lines]
+    found, counts = parsed(raw, [name])
+    assert len(found) == len(lines) - counts.dropped.get("empty", 0)
+    kept = [document.get("fields", {}).get("line") or document["message"] for document in found]
+    # A byte order mark and NULs before a line belong to none.
+    assert [text.lstrip("\ufeff\0") for text in kept] == [
+        line.decode().lstrip("\ufeff\0") for line in raw if line.strip()
+    ]
 
 
 HOSTILE = [
