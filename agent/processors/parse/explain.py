@@ -10,6 +10,7 @@ from agent.config import pattern
 from agent.config.pattern import Compiled
 from agent.processors.parse.config import CsvParse, KeyValueParse, LogfmtParse, ParseConfig, RegexParse
 from agent.processors.parse.pairs import next_pair
+from agent.processors.parse.rows import row_of
 
 _SHOWN: Final = 40
 _QUANTIFIER: Final = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\??")
@@ -88,10 +89,9 @@ def _no_pair(text: str) -> str:
 
 def _row(parse: CsvParse, text: str) -> str:
     try:
-        rows = list(csv.reader([text], delimiter=parse.delimiter, quotechar=parse.quote, strict=True))
+        count = len(row_of(parse, text))
     except csv.Error as error:
         return f"it is no row: {error}"
-    count = len(rows[0]) if rows else 0
     return f"it has {count} {'value' if count == 1 else 'values'}, and there are {len(parse.columns)} columns"
 
 

@@ -13,14 +13,15 @@ import msgspec
 from agent.processors.normalise.tolerant import Record
 from agent.processors.parse.config import KeyValueParse, LogfmtParse
 from agent.processors.parse.parser import Parts, keep_line
+from agent.processors.parse.typed import Typed
 from agent.values import quote
 
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*+"'
 _is_quoted: Final = re.compile(_QUOTED, re.DOTALL).fullmatch
 _decode: Final = msgspec.json.Decoder(str).decode
 
-# What is between pairs of logfmt is white space, and no part of it is anything but a pair.
 _is_name: Final = re.compile(r'[^"\x00-\x1f]+').fullmatch
+# What is between pairs of logfmt is white space, and no part of it is anything but a pair.
 next_pair: Final = re.compile(rf'\s*+([^\s="\x00-\x1f]++)=({_QUOTED}(?=\s|\Z)|[^\s"]*+)(?=\s|\Z)').match
 
 
@@ -73,16 +74,16 @@ def _record(text: str, pairs: list[tuple[str, str]], parts: Parts, read_at_ns: i
     for name, value in pairs:
         key, typed = parts.of(name)
         whole = whole or key in record
-        record[key] = _quoted(value) if _is_quoted(value) else typed(value)
+        record[key] = _quoted(value, typed) if _is_quoted(value) else typed(value)
     if whole:
         keep_line(record, text)
     return parts.finish(record, read_at_ns)
 
 
-def _quoted(value: str) -> bytes:
+def _quoted(value: str, typed: Typed) -> bytes:
     written = value.encode()
     try:
-        _decode(written)
+        text = _decode(written)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return quote(value[1:-1])
-    return written
+        return typed(value[1:-1])
+    return written if typed is quote else typed(text)

@@ -12,6 +12,12 @@ MAX_VALUE_CHARS: Final = 16 * 1024**2
 """The longest line an input takes; the library's own limit is far below it."""
 
 
+def row_of(config: CsvParse, text: str) -> list[str]:
+    """The values of a line. Raises ``csv.Error`` for one that is no row."""
+    (row,) = csv.reader([text], delimiter=config.delimiter, quotechar=config.quote, strict=True)
+    return row
+
+
 class CsvWay:
     """Lines with as many values as there are columns. A value that is empty is left out."""
 
@@ -19,17 +25,15 @@ class CsvWay:
         csv.field_size_limit(max(csv.field_size_limit(), MAX_VALUE_CHARS))
         self._parts = Parts(config, zone)
         self._columns = tuple(map(self._parts.of, config.columns))
-        self._delimiter, self._quote = config.delimiter, config.quote
+        self._config = config
 
     def __call__(self, text: str, read_at_ns: int) -> Record | None:
         """The values of a line; they and the order of the columns give it back."""
         try:
-            rows = list(csv.reader([text], delimiter=self._delimiter, quotechar=self._quote, strict=True))
+            row = row_of(self._config, text)
         except csv.Error:
             return None
-        if len(rows) != 1 or len(rows[0]) != len(self._columns):
+        if len(row) != len(self._columns):
             return None
-        record: Record = {
-            key: typed(value) for (key, typed), value in zip(self._columns, rows[0], strict=True) if value
-        }
+        record: Record = {key: typed(value) for (key, typed), value in zip(self._columns, row, strict=True) if value}
         return self._parts.finish(record, read_at_ns)

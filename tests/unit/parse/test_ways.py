@@ -87,6 +87,7 @@ def test_a_message_among_the_groups_leaves_the_line_to_the_fields() -> None:
         ),
         ("  a=1\tb=2  ", READ | {"fields.a": "1", "fields.b": "2"}),
         ('a="\\x" b="é\\u00e9"', READ | {"fields.a": "\\x", "fields.b": "éé"}),
+        ('latency_ms="37.50"', READ | {"event.duration": "37500000", "fields.latency_ms": "37.50"}),
         ("a=1 a=2", READ | {"fields.a": "2", "message": "a=1 a=2"}),
         ("a.b=1 event.id=x labels.parse=y host=h", READ | {
             "fields.a.b": "1", "fields.event.id": "x", "fields.labels.parse": "y", "fields.host": "h"

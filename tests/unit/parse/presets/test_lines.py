@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -73,6 +74,23 @@ def test_presets_are_tried_in_turn() -> None:
     lines = ["I1122 10:00:00.123456 1 server.cc:592] a", "2026-11-22 10:00:00,123 [mlserver] INFO - b"]
     found, _ = parsed(lines, ["triton", "mlserver"])
     assert [(document["message"], document["log"]["level"]) for document in found] == [("a", "info"), ("b", "info")]
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "read", "time"),
+    [
+        ("vllm", "INFO 12-31 23:59:59 [a.py:1] x", datetime(2027, 1, 1, 0, 0, 5), "2026-12-31T23:59:59Z"),
+        ("vllm", "INFO 01-01 00:00:01 [a.py:1] x", datetime(2026, 12, 31, 23, 59, 59), "2027-01-01T00:00:01Z"),
+        ("triton", "I1231 23:59:59.5 1 a.cc:1] x", datetime(2027, 1, 1, 0, 0, 5), "2026-12-31T23:59:59.5Z"),
+        ("triton", "I0229 10:00:00.5 1 a.cc:1] x", datetime(2028, 3, 1), "2028-02-29T10:00:00.5Z"),
+        ("triton", "I0229 10:00:00.5 1 a.cc:1] x", datetime(2026, 3, 1), None),
+    ],
+)
+def test_times_without_a_year_over_new_year(name: PresetName, line: str, read: datetime, time: str | None) -> None:
+    """The year before or behind the one it is read in, where that is nearer; a day that is in none has no time."""
+    (found,), _ = parsed([line], [name], read_at_ns=int(read.replace(tzinfo=UTC).timestamp()) * 1_000_000_000)
+    assert found["@timestamp"] == (time or f"{read.isoformat()}.000Z")
+    assert found["labels"] == ({"timezone": "assumed"} if time else {"timestamp": "read"})
 
 
 LINES = [line for _, line, _ in _rows()]
