@@ -23,6 +23,7 @@ from agent.host import host
 from agent.inputs import InputConfig
 from agent.inputs.contract import Input, Stop
 from agent.inputs.file.config import FileConfig
+from agent.inputs.options import LineOptions
 from agent.inputs.stdin.config import StdinConfig
 from agent.log import Log
 from agent.model import identity
@@ -33,7 +34,7 @@ from agent.outputs.ndjson.config import NdjsonConfig
 from agent.outputs.stdout.config import StdoutConfig
 from agent.pipeline import Pipeline, Processor
 from agent.processors.enrich import enrich
-from agent.processors.normalise import Normaliser, NormaliseSettings
+from agent.processors.normalise import Normaliser, NormaliseSettings, Parser
 from agent.queue.cursor import decode_cursor
 from agent.queue.queue import Queue, open_queue
 from agent.record import RunId
@@ -101,6 +102,15 @@ def make_lookup(config: OutputConfig) -> Verifiable | None:
             return None
 
 
+def parser_for(component: InputConfig) -> Parser | None:
+    """What takes the lines of this input apart; None when nobody asked for it."""
+    if not (isinstance(component, LineOptions) and (component.preset or component.parse)):
+        return None
+    from agent.processors.parse.make import parser_of
+
+    return parser_of(component.preset, component.parse, component.timezone)
+
+
 def processors_for(config: AgentConfig, component: InputConfig) -> list[Processor]:
     """What happens to the batches of this input on their way to the queue."""
     normaliser = Normaliser(
@@ -108,7 +118,8 @@ def processors_for(config: AgentConfig, component: InputConfig) -> list[Processo
             timezone=component.timezone,
             dataset=component.dataset or config.dataset,
             namespace=component.namespace or config.namespace,
-        )
+        ),
+        parser_for(component),
     )
     who = {**host(), **identity(config.model, config.environment, {**config.labels, **component.labels})}
     return [normaliser, partial(enrich, identity=who)]

@@ -30,7 +30,7 @@ INTERRUPTED: Final = 130
 EXIT_STATUSES: Final = {
     DONE: "done, or stopped when asked to",
     UNUSABLE: "the configuration, the queue or an output cannot be used",
-    ANSWER_IS_NO: "the answer is no: nothing was found, the ledger does not balance, a record is missing",
+    ANSWER_IS_NO: "the answer is no: nothing was found, no line fits, the ledger does not balance, a record is missing",
     WRONG_USE: "the command line is not understood",
     INTERRUPTED: "interrupted",
 }
@@ -46,6 +46,7 @@ COMPONENT_COMMANDS: Final = {
     ),
     "queue": ("agent.queue.command:queue_command", "Look at the queue on disk."),
     "search": ("agent.outputs.local.command:search_command", "Find records in the embedded store."),
+    "try": ("agent.try_command:try_command", "Show what would be made of lines."),
 }
 """Name of a command: where it is (module and attribute), and its line in the list of commands."""
 

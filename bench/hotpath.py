@@ -17,7 +17,9 @@ from typing import Final
 import msgspec
 
 from agent.processors.enrich import enrich
-from agent.processors.normalise import Normaliser, NormaliseSettings
+from agent.processors.normalise import Normaliser, NormaliseSettings, Parser
+from agent.processors.parse.config import CsvParse, LogfmtParse, RegexParse
+from agent.processors.parse.make import parser_of
 from agent.record import Batch, Counts
 from agent.render import render
 
@@ -83,6 +85,41 @@ def _kinds() -> dict[str, list[bytes]]:
     }
 
 
+def _parsed_kinds() -> dict[str, tuple[list[bytes], Parser]]:
+    """Lines that are taken apart as the operator says, and by a preset."""
+    rng = random.Random(7)
+    parts = [
+        (f"2026-11-22 10:00:{i % 60:02},123", f"{rng.getrandbits(64):016x}", f"{rng.random() * 100:.3f}")
+        for i in range(RECORDS)
+    ]
+    pattern = r"^(?P<time>\S+ \S+) \[(?P<level>[A-Z]+)\] (?P<request_id>\S+) (?P<latency_ms>[\d.]+) (?P<message>.*)$"
+    columns = ["time", "level", "request_id", "latency_ms", "message"]
+    return {
+        "regex": (
+            [f"{time} [INFO] {request} {ms} prediction served".encode() for time, request, ms in parts],
+            parser_of((), RegexParse(pattern=pattern), "UTC"),
+        ),
+        "logfmt": (
+            [
+                f'time="{time}" level=INFO request_id={request} latency_ms={ms} msg="prediction served"'.encode()
+                for time, request, ms in parts
+            ],
+            parser_of((), LogfmtParse(), "UTC"),
+        ),
+        "csv": (
+            [f'"{time}",INFO,{request},{ms},prediction served'.encode() for time, request, ms in parts],
+            parser_of((), CsvParse(columns=columns), "UTC"),
+        ),
+        "preset vllm": (
+            [
+                f"INFO 11-22 {time[11:19]} [async_llm.py:430] Finished request {request}.".encode()
+                for time, request, _ in parts
+            ],
+            parser_of(("vllm",), None, "UTC"),
+        ),
+    }
+
+
 def _batches(lines: list[bytes], size: int) -> list[Batch]:
     made = []
     for start in range(0, len(lines), size):
@@ -103,10 +140,10 @@ def _batches(lines: list[bytes], size: int) -> list[Batch]:
     return made
 
 
-def measure(lines: list[bytes], size: int) -> dict[str, float]:
+def measure(lines: list[bytes], size: int, parser: Parser | None = None) -> dict[str, float]:
     """Best microseconds per record of each step."""
     best: dict[str, float] = {}
-    normaliser = Normaliser(NormaliseSettings())
+    normaliser = Normaliser(NormaliseSettings(), parser)
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     strict = lines[0].startswith(b"{") and b"NaN" not in lines[0]
     for _ in range(ROUNDS):
@@ -135,11 +172,12 @@ def measure(lines: list[bytes], size: int) -> dict[str, float]:
 def main() -> None:
     """Print the table."""
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 640
-    kinds = _kinds()
+    kinds: dict[str, tuple[list[bytes], Parser | None]] = {kind: (lines, None) for kind, lines in _kinds().items()}
+    kinds |= _parsed_kinds()
     gc.freeze()
     print(f"batches of {size} records; microseconds per record, best of {ROUNDS}")
-    for kind, lines in kinds.items():
-        best = measure(lines, size)
+    for kind, (lines, parser) in kinds.items():
+        best = measure(lines, size, parser)
         ours = best["normalise"] + best["enrich"] + best["render"]
         steps = "  ".join(f"{step} {micros:5.2f}" for step, micros in best.items())
         print(f"{kind:25} {sum(map(len, lines)) / len(lines):4.0f} B  {steps}  all three {ours:5.2f}")

@@ -12,11 +12,28 @@ _MEMORY = 2 * 1024**2
 _UNSUPPORTED = {"(?=": "look-ahead", "(?!": "look-ahead", "(?<=": "look-behind", "(?<!": "look-behind"}
 
 
+class Found(Protocol):
+    """A place where a pattern matches."""
+
+    def groups(self) -> tuple[bytes | None, ...]:
+        """What each group holds, the first one first; ``None`` for one that took no part."""
+        ...
+
+    def end(self) -> int:
+        """Where the match ends, in bytes."""
+        ...
+
+
 class Compiled(Protocol):
     """A compiled pattern."""
 
-    def search(self, text: bytes, /) -> object:
-        """A match object (true), or ``None``, for the first place in ``text`` where the pattern matches.
+    @property
+    def groupindex(self) -> dict[str, int]:
+        """The numbers of the named groups, from 1."""
+        ...
+
+    def search(self, text: bytes, /) -> Found | None:
+        """A match, or ``None``, for the first place in ``text`` where the pattern matches.
 
         The text is taken as UTF-8; a byte that is not UTF-8 matches nothing, not even ``.``, and the rest of the line
         is searched all the same.

@@ -79,7 +79,7 @@ def _page(root: mi.StructType) -> Iterator[str]:
     yield "## The file"
     yield ""
     yield from _table(root)
-    shared: dict[str, mi.StructType] = {}
+    shared: dict[str, list[mi.StructType]] = {}
     for field in root.fields:
         structs = list(_structs(field.type))
         if not structs:
@@ -92,18 +92,22 @@ def _page(root: mi.StructType) -> Iterator[str]:
             yield f"\n{summary(struct.cls)}\n"
             yield from _table(struct)
             _collect(struct, shared)
-    for name, struct in shared.items():
-        yield f"\n## `{name}`\n"
-        yield f"{summary(struct.cls)}\n"
-        yield from _table(struct)
+    for name, structs in shared.items():
+        yield f"\n## `{name}`"
+        for struct in structs:
+            if struct.tag_field is not None:
+                yield f"\n### `{struct.tag_field}: {struct.tag}`"
+            yield f"\n{summary(struct.cls)}\n"
+            yield from _table(struct)
 
 
-def _collect(struct: mi.StructType, shared: dict[str, mi.StructType]) -> None:
+def _collect(struct: mi.StructType, shared: dict[str, list[mi.StructType]]) -> None:
     """Structs inside a component's, each once: several components have the same."""
     for field in struct.fields:
-        for inner in _structs(field.type):
-            if field.encode_name not in shared:
-                shared[field.encode_name] = inner
+        structs = list(_structs(field.type))
+        if structs and field.encode_name not in shared:
+            shared[field.encode_name] = structs
+            for inner in structs:
                 _collect(inner, shared)
 
 

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Pattern, Size, StreamPart, Zone
+from agent.processors.parse.config import ParseConfig, PresetName
 
 
 class InputOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +34,21 @@ class LineOptions(InputOptions, kw_only=True, forbid_unknown_fields=True):
         list[Pattern],
         Meta(max_length=100, description="Leave out lines in which one of these regular expressions is found."),
     ] = []
+    preset: Annotated[
+        list[PresetName],
+        Meta(
+            max_length=20,
+            description="The servers whose lines these are, which are then taken apart: see `docs/presets.md`. "
+            "`modeltail try` shows what becomes of a line.",
+        ),
+    ] = []
+    parse: Annotated[
+        ParseConfig | None,
+        Meta(
+            description="How lines that are no JSON object are written, to take them apart: see `docs/parsers.md`. "
+            "A line that does not fit stays whole, with `labels.parse: failed`."
+        ),
+    ] = None
     max_line: Annotated[
         Size,
         Meta(

@@ -6,6 +6,6 @@ lines ── decode strictly ──▶ records ── same keys together ──�
         tolerant, text       shapes                     record (the reference path)
 """
 
-from agent.processors.normalise.normaliser import Normaliser, NormaliseSettings, normalise
+from agent.processors.normalise.normaliser import Normaliser, NormaliseSettings, Parser, normalise
 
-__all__ = ["NormaliseSettings", "Normaliser", "normalise"]
+__all__ = ["NormaliseSettings", "Normaliser", "Parser", "normalise"]

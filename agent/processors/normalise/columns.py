@@ -54,11 +54,11 @@ class Planner:
     """Makes and remembers plans. Memory is bounded: at most ``MAX_PLANS``, of ``MAX_KEYS`` keys each."""
 
     def __init__(self, rules: Mapping[str, Rule]) -> None:
-        self._rules = rules
+        self.rules = rules
         self.plan = lru_cache(maxsize=MAX_PLANS)(self._plan)
 
     def _plan(self, keys: tuple[str, ...]) -> Plan:
-        found = [self._rules.get(key) for key in keys]
+        found = [self.rules.get(key) for key in keys]
         first: dict[str, Rule] = {}
         for rule in filter(None, found):
             first[rule.place] = min(first.get(rule.place, rule), rule, key=lambda rule: rule.rank)
@@ -73,7 +73,7 @@ class Planner:
 
     def contested(self, keys: tuple[str, ...], rule: Rule) -> bool:
         """Whether another of the keys would take the rule's place if it does not."""
-        return sum(1 for key in keys if (other := self._rules.get(key)) and other.place == rule.place) > 1
+        return sum(1 for key in keys if (other := self.rules.get(key)) and other.place == rule.place) > 1
 
 
 def read_columns(

@@ -1,9 +1,10 @@
 """Lines of a batch into tables of the document's places."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import tzinfo
 from itertools import compress, repeat
 from operator import eq, not_
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -12,8 +13,8 @@ from agent.config.fields import Zone
 from agent.processors.normalise.columns import MAX_KEYS, Planner, Rows, read_columns
 from agent.processors.normalise.record import read_record
 from agent.processors.normalise.shapes import has_shape, reshape
-from agent.processors.normalise.spellings import rules
-from agent.processors.normalise.text import read_line, unparsed
+from agent.processors.normalise.spellings import Rule, rules
+from agent.processors.normalise.text import FAILED, read_line, unparsed
 from agent.processors.normalise.times import read_at, zone_of
 from agent.processors.normalise.tolerant import Record, decode, walk
 from agent.processors.normalise.usual import UsualKeys, as_dict, values_of
@@ -27,9 +28,24 @@ once takes a third longer)."""
 MIN_ROWS: Final = 3
 """From this many records with the same keys on, columns are cheaper than records one by one."""
 
-_MARKS: Final = "\ufeff\x00 \t\r"
+_NO_TEXT: Final = "\ufeff\x00"
+_MARKS: Final = _NO_TEXT + " \t\r"
 """What may stand before an object without belonging to it: a byte order mark, and the NULs a truncated file begins
 with."""
+
+
+class Parser(Protocol):
+    """Takes lines apart that are no JSON object (``agent.processors.parse``). ``marks``: those that do not fit."""
+
+    marks: bool
+
+    def rules(self, zone: tzinfo | None) -> Mapping[str, Rule]:
+        """The table of names for its records."""
+        ...
+
+    def __call__(self, text: str, read_at_ns: int) -> Record | None:
+        """The flat record a line is, None if it does not fit."""
+        ...
 
 
 class NormaliseSettings(msgspec.Struct, frozen=True):
@@ -46,14 +62,16 @@ class Normaliser:
     Holds bounded caches only, so one serves all batches of an input. Nothing is ever refused: a line that is no JSON
     object becomes a message, a value that does not fit goes to ``fields``. Counts ``dropped``: ``empty`` (blank
     lines). Counts ``noted``: ``invalid_utf8`` (bytes replaced by U+FFFD), ``not_json_nan`` (``NaN`` or an infinity
-    marked as a string), ``parse_failed`` (began as an object and was none).
+    marked as a string), ``parse_failed`` (began as an object and was none, or
+    does not fit the ``parser`` that takes lines apart).
     """
 
-    def __init__(self, settings: NormaliseSettings | None = None) -> None:
+    def __init__(self, settings: NormaliseSettings | None = None, parser: Parser | None = None) -> None:
         self._settings = settings or NormaliseSettings()
         self._zone = zone_of(self._settings.timezone)
-        self._rules = rules(self._zone)
-        self._planner = Planner(self._rules)
+        self._planner = Planner(rules(self._zone))
+        self._parser = parser
+        self._parsed_planner = Planner(parser.rules(self._zone)) if parser else self._planner
         self._usual = UsualKeys()
 
     def __call__(self, batch: Batch) -> Batch:
@@ -94,11 +112,12 @@ class _Work:
     def __init__(self, owner: Normaliser, batch: Batch) -> None:
         settings = owner._settings
         self.tables = _Tables(settings.dataset, settings.namespace)
-        self._rules, self._planner, self._zone = owner._rules, owner._planner, owner._zone
-        self._usual = owner._usual
+        self._planner, self._zone, self._usual = owner._planner, owner._zone, owner._usual
+        self._parser, self._parsed_planner = owner._parser, owner._parsed_planner
         self._dropped, self._noted = batch.counts.dropped, batch.counts.noted
-        self._read_at = read_at(batch.read_at_ns)
+        self._read_at, self._read_at_ns = read_at(batch.read_at_ns), batch.read_at_ns
         self._alone: list[tuple[int, dict[str, bytes]]] = []
+        self._parsed: tuple[list[Record], list[int]] = ([], [])
 
     def read(self, start: int, lines: list[bytes]) -> None:
         """Read some of the batch's lines, the first of which has the index ``start``."""
@@ -107,7 +126,10 @@ class _Work:
         if self._usual.keys is not None:
             lines, rows = self._read_usual(self._usual.keys, lines, rows)
         if lines:
-            self._read_groups(*self._decode(rows, lines), flat=False)
+            self._read_groups(*self._decode(rows, lines), self._planner, flat=False)
+        if self._parsed[0]:
+            self._read_groups(*self._parsed, self._parsed_planner, flat=True)
+            self._parsed = ([], [])
         self._collect()
 
     def _read_usual(
@@ -125,7 +147,7 @@ class _Work:
         read, misfits = read_columns(records, values_of, keys, self._planner, self._read_at) if records else (None, [])
         self._add(read, fitting)
         for index in misfits:
-            self._read_alone(fitting[index], as_dict(records[index], keys), flat=True)
+            self._read_alone(fitting[index], as_dict(records[index], keys), self._planner, flat=True)
         return [lines[at] for at in refused], [rows[at] for at in refused]
 
     def _add(self, read: Rows | None, rows: Sequence[int]) -> None:
@@ -180,39 +202,59 @@ class _Work:
         text = line.decode()
         plain = text.lstrip(_MARKS)
         if not plain.startswith("{"):
-            self._alone.append((row, read_line(text, self._zone, self._read_at)))
+            self._read_text(row, text)
             return False
         try:
             members, not_finite = walk(plain)
         except (ValueError, RecursionError):
-            self._note("parse_failed")
-            self._alone.append((row, unparsed(text, self._read_at)))
+            if not self._parse(row, text):
+                self._note("parse_failed")
+                self._alone.append((row, unparsed(text, self._read_at)))
             return False
         if not_finite:
             self._note("not_json_nan")
         records[at] = members
         return True
 
-    def _read_groups(self, records: list[Record], rows: Sequence[int], flat: bool) -> None:
+    def _read_text(self, row: int, text: str) -> None:
+        """Read a line that is no object."""
+        if self._parse(row, text):
+            return
+        places = read_line(text, self._zone, self._read_at)
+        if self._parser and self._parser.marks:
+            self._note("parse_failed")
+            places["labels.parse"] = FAILED
+        self._alone.append((row, places))
+
+    def _parse(self, row: int, text: str) -> bool:
+        """Take a line apart as the input's settings say. False if there are none, or it does not fit."""
+        record = self._parser(text.lstrip(_NO_TEXT), self._read_at_ns) if self._parser else None
+        if record is None:
+            return False
+        self._parsed[0].append(record)
+        self._parsed[1].append(row)
+        return True
+
+    def _read_groups(self, records: list[Record], rows: Sequence[int], planner: Planner, flat: bool) -> None:
         """Read records, together where they have the same keys. ``flat``: they were laid flat already."""
         for keys, group, at in _same_keys(records, rows):
             if len(group) < MIN_ROWS or len(keys) > MAX_KEYS:
                 for row, record in zip(at, group, strict=True):
-                    self._read_alone(row, record, flat)
-            elif not flat and self._planner.plan(keys).shaped:
-                self._read_groups([_flat(record) for record in group], at, flat=True)
+                    self._read_alone(row, record, planner, flat)
+            elif not flat and planner.plan(keys).shaped:
+                self._read_groups([_flat(record) for record in group], at, planner, flat=True)
             else:
-                read, misfits = read_columns(group, dict.values, keys, self._planner, self._read_at)
+                read, misfits = read_columns(group, dict.values, keys, planner, self._read_at)
                 self._add(read, at)
                 if not flat and read and len(group) * 2 > CHUNK:
                     self._usual.saw(keys)
                 for index in misfits:
-                    self._read_alone(at[index], group[index], flat=True)
+                    self._read_alone(at[index], group[index], planner, flat=True)
 
-    def _read_alone(self, row: int, record: Record, flat: bool) -> None:
+    def _read_alone(self, row: int, record: Record, planner: Planner, flat: bool) -> None:
         if not flat and has_shape(tuple(record)):
             record = _flat(record)
-        self._alone.append((row, read_record(record, self._rules, self._read_at)))
+        self._alone.append((row, read_record(record, planner.rules, self._read_at)))
 
     def _collect(self) -> None:
         """Put the records that were read alone into tables."""

@@ -90,7 +90,7 @@ def read_text(text: str, zone: tzinfo | None) -> Moment | None:
             part = found.groupdict()
             month = part["m"] if "m" in part else _MONTHS.get(part["mon"], "")
             moment = f"{part['Y']}-{month}-{part['d']:0>2}T{part['H']}:{part['M']}:{part['S'] or '00'}"
-            return _complete(moment, (part["f"] or "")[:9], part["zone"], zone)
+            return complete(moment, (part["f"] or "")[:9], part["zone"], zone)
     return read_number(text)
 
 
@@ -126,7 +126,9 @@ def second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _complete(moment: str, fraction: str, written_zone: str | None, zone: tzinfo | None) -> Moment | None:
+def complete(moment: str, fraction: str, written_zone: str | None, zone: tzinfo | None) -> Moment | None:
+    """A time from its parts: ``YYYY-MM-DDThh:mm:ss``, which is checked here, at most nine digits of fraction, and the
+    zone as it was written; without one it is in ``zone``."""
     if not _is_moment(moment):
         return None
     if fraction:

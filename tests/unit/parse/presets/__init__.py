@@ -1,0 +1,1 @@
+"""What model servers print: tables of real lines and the fields expected."""
