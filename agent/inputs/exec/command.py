@@ -1,0 +1,79 @@
+"""The command ``modeltail exec``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agent.config.option import config_option
+from agent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agent.config.root import WrappingConfig
+    from agent.inputs.exec.child import Child
+
+
+@click.command(
+    "exec",
+    context_settings={"allow_interspersed_args": False},
+    options_metavar="[OPTIONS] --",
+    short_help="Run the model and collect what it writes.",
+)
+@config_option("-c", "--config", "path")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec_command(path: Path, command: tuple[str, ...]) -> int:
+    """Run COMMAND, collect what it writes to standard output and standard error, and end with its status.
+
+    Signals are passed on to it. Its last words are a record too: how it ended, and the last lines of its standard
+    error. Other inputs of the configuration run beside it.
+    """
+    from agent.inputs.exec import forwarding
+
+    forwarding.hold_back()
+    config = _load(path)
+    # Before anything else: the model's environment is as it is now.
+    from agent.inputs.exec.child import Child
+    from agent.stopping import KILL_AT, Budgets
+
+    with Child(command, Budgets.of(config.grace, with_model=True).model * KILL_AT) as child:
+        try:
+            return _run(config, child)
+        finally:
+            if child.is_alive:
+                return _outlive(child)  # noqa: B012 - whatever went wrong with us, the model goes on
+
+
+def _run(config: "WrappingConfig", child: "Child") -> int:
+    from agent import app, log
+    from agent.config.secret import secrets_in
+
+    log.setup(config.log.level, config.log.format, secrets=secrets_in(config))
+    return app.run(config, child=child)
+
+
+def _load(path: Path) -> "WrappingConfig":
+    from agent.config.load import load_as
+    from agent.config.root import WrappingConfig
+
+    try:
+        return load_as(WrappingConfig, path)
+    except ConfigError as error:
+        if not path.exists():
+            hint = "`modeltail exec` needs to know where records go; the least is `outputs: [{type: local}]` in a file"
+            raise ConfigError([*error.problems, hint]) from None
+        raise
+
+
+def _outlive(child: "Child") -> int:
+    """The agent has failed, the model has not: it must not notice. What it writes goes to our own standard output and
+    error from now on. Returns its status."""
+    import traceback
+
+    from agent.inputs.exec.relay import relay
+
+    if (failure := sys.exc_info()[1]) is not None:
+        traceback.print_exception(failure)
+    click.echo("modeltail: has failed; the model goes on, and what it writes is passed on, not collected", err=True)
+    relay(child.pipes)
+    return child.wait_blocking().exit_status
