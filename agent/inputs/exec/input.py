@@ -120,7 +120,7 @@ class ExecInput:
             oom_kills=kills,
             stderr=stderr,
             failure=failure,
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         )
         line = words.line()
         if not failure:

@@ -25,12 +25,11 @@ class PassOn:
         self._complete = complete
         self._blocks: deque[bytes] = deque()
         self._held = 0
-        self._over = False
+        self._over = self._done = False
         self._changed = threading.Condition()
         self._loop = asyncio.get_running_loop()
         self._less = asyncio.Event()
-        self._thread = threading.Thread(target=self._write, name=f"pass-on-{stream}", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._write, name=f"pass-on-{stream}", daemon=True).start()
 
     async def give(self, data: bytes) -> None:
         """Have these bytes passed on."""
@@ -59,7 +58,7 @@ class PassOn:
         """Wait until all is passed on, at most so long. To be called when closed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_secs):
-                while self._thread.is_alive():
+                while not self._done:
                     self._less.clear()
                     await self._less.wait()
 
@@ -85,6 +84,7 @@ class PassOn:
             with self._changed:
                 self._held -= len(data)
             self._tell()
+        self._done = True
         self._tell()
 
     def _tell(self) -> None:
