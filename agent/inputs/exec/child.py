@@ -13,7 +13,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Self
 
 import msgspec
@@ -68,7 +69,7 @@ class Child:
         self._writing: list[int] = []
         self._lock = threading.Lock()
         self._gone = threading.Event()
-        self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._at_the_end: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
         for name in _STREAMS:
@@ -105,33 +106,29 @@ class Child:
         return 128 + min(self.told & STOPPING, default=signal.SIGTERM)
 
     def start(self) -> None:
-        """Start the model.
+        """Start the model, and send it what it was told before.
 
         Raises:
             OSError: the command cannot be run; ``ended`` then has the status a shell would give it.
         """
-        try:
-            self.pid = os.posix_spawnp(
-                self.command[0],
-                self.command,
-                self._environment,
-                file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(self._writing, 1)],
-                # What we hold back and what Python ignores is ours, not the model's.
-                setsigmask=(),
-                setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
-            )
-        except OSError as error:
-            missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-            self.ended = Ended(NOT_FOUND if missing else NOT_RUNNABLE)
-            raise
-        finally:
-            self._close_writing()
+        with self._lock:
+            try:
+                self.pid = self._spawn()
+            except OSError as error:
+                missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+                self.ended = Ended(NOT_FOUND if missing else NOT_RUNNABLE)
+                raise
+            finally:
+                self._close_writing()
+            for signum in self.told:
+                os.kill(self.pid, signum)
         threading.Thread(target=self._reap, name="exec-reap", daemon=True).start()
 
     def send_signal(self, signum: int, *, has_it: bool = False) -> None:
         """Send the model a signal, if it lives. ``has_it``: the terminal did, there is nothing to send."""
         with self._lock:
-            self.told.add(signum)
+            if self.ended is None:
+                self.told.add(signum)
             if self.is_alive and not has_it:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(self.pid, signum)
@@ -141,13 +138,18 @@ class Child:
         self.killed = True
         self.send_signal(signal.SIGKILL)
 
-    async def wait(self) -> Ended:
-        """Wait until it has ended. To be awaited by one at a time."""
-        over = asyncio.Event()
+    def when_ended(self, call: Callable[[], object]) -> None:
+        """Have this called, on another thread, when it has ended; at once if it has."""
         with self._lock:
-            self._waiting = (asyncio.get_running_loop(), over)
-            if self.ended is not None:
-                over.set()
+            if self.ended is None:
+                self._at_the_end.append(call)
+                return
+        call()
+
+    async def wait(self) -> Ended:
+        """Wait until it has ended."""
+        over = asyncio.Event()
+        self.when_ended(partial(asyncio.get_running_loop().call_soon_threadsafe, over.set))
         await over.wait()
         assert self.ended is not None
         return self.ended
@@ -157,6 +159,17 @@ class Child:
         self._gone.wait()
         assert self.ended is not None
         return self.ended
+
+    def _spawn(self) -> int:
+        return os.posix_spawnp(
+            self.command[0],
+            self.command,
+            self._environment,
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(self._writing, 1)],
+            # What we hold back and what Python ignores is ours, not the model's.
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+        )
 
     def _close_writing(self) -> None:
         for fd in self._writing:
@@ -184,7 +197,6 @@ class Child:
         self.ended_at_ns = time.monotonic_ns()
         self.ended = ended
         self._gone.set()
-        if self._waiting is not None:
-            loop, over = self._waiting
+        for call in self._at_the_end:
             with contextlib.suppress(RuntimeError):  # a loop that is closed waits for nothing
-                loop.call_soon_threadsafe(over.set)
+                call()

@@ -243,6 +243,14 @@ def test_asked_to_stop_before_it_began_it_starts_nothing() -> None:
         assert child.exit_status == 128 + signal.SIGINT
 
 
+def test_a_signal_from_before_the_start_is_not_forgotten() -> None:
+    """It came while the model was being started: it gets it then."""
+    with Child(["sleep", "600"], 60) as child:
+        child.send_signal(signal.SIGTERM)
+        child.start()
+        assert child.wait_blocking().signum == signal.SIGTERM
+
+
 async def _never(_: Batch) -> None:
     raise AssertionError
 
