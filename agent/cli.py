@@ -48,7 +48,7 @@ COMPONENT_COMMANDS: Final = {
         "agent.delivery.dead_letters.command:dead_letter_command",
         "Look at what outputs refused for good, and send it again.",
     ),
-    "exec": ("agent.inputs.exec.command:exec_command", "Run the model and collect what it writes."),
+    "exec": ("agent.exec_command:exec_command", "Run the model and collect what it writes."),
     "queue": ("agent.queue.command:queue_command", "Look at the queue on disk."),
     "search": ("agent.outputs.local.command:search_command", "Find records in the embedded store."),
 }

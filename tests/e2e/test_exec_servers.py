@@ -120,6 +120,25 @@ sys.exit(6)
     assert model.messages() == ["parent 1", "all reaped"]
 
 
+def test_as_the_first_process_it_is_stopped_like_any_other(tmp_path: Path) -> None:
+    """The kernel keeps from a first process whatever it has not asked for: it did, and the model is told."""
+    code = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: (print("told"), sys.exit(0)))
+print("ready")
+while True: signal.pause()
+"""
+    if os.geteuid() != 0:
+        pytest.skip("a process namespace needs root")
+    with Wrapped(tmp_path) as model:
+        model.run(*python(code), under=["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"])
+        model.wait_for(lambda: model.messages() == ["ready"])
+        (first,) = Path(f"/proc/{model.pid}/task/{model.pid}/children").read_text().split()
+        os.kill(int(first), signal.SIGTERM)
+        assert model.ends() == 0
+    assert model.messages() == ["ready", "told"]
+
+
 @contextlib.contextmanager
 def _memory_group(limit_bytes: int) -> Iterator[Path]:
     """A control group (version 1) with a limit; gives the file to write a process into."""

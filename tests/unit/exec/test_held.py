@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.inputs.exec.held import HELD_BYTES, OVERRUN, Held
 from agent.inputs.lines import Cut
@@ -59,6 +61,37 @@ def test_a_queue_that_takes_loses_nothing() -> None:
             held.taken()
         await offering
         assert held.dropped() is None
+
+    asyncio.run(scenario())
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(min_value=1, max_value=5000), max_size=30), st.integers(min_value=1, max_value=10))
+def test_every_line_is_taken_or_counted_and_in_order(kilobytes: list[int], rests: int) -> None:
+    """Whatever comes, and however slowly it is taken."""
+
+    async def scenario() -> None:
+        held = Held("it", "stdout", waits=False)
+        taken: list[int] = []
+        dropped = 0
+
+        async def take() -> None:
+            nonlocal dropped
+            while (first := await held.first()) is not None:
+                for _ in range(rests):
+                    await asyncio.sleep(0)
+                taken.append(first[0].begin)
+                held.taken()
+                if counts := held.dropped():
+                    dropped += counts.accepted
+
+        taking = asyncio.create_task(take())
+        for n, size in enumerate(kilobytes):
+            await held.put(Cut([b"x" * size * 1000], [n], n, n + 1), 0)
+        held.close()
+        await taking
+        assert len(taken) + dropped == len(kilobytes)
+        assert taken == sorted(taken)
 
     asyncio.run(scenario())
 
