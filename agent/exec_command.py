@@ -32,11 +32,14 @@ def exec_command(path: Path, command: tuple[str, ...]) -> int:
 
     forwarding.hold_back()
     config = _load(path)
+    from agent.config.secret import secrets_in
+
     # Before anything else: the model's environment is as it is now.
     from agent.inputs.exec.child import Child
-    from agent.stopping import KILL_AT, Budgets
+    from agent.stopping import Budgets
 
-    with Child(command, Budgets.of(config.grace, with_model=True).model * KILL_AT) as child:
+    patience_secs = Budgets.of(config.grace, with_model=True).model
+    with Child(command, patience_secs, list(secrets_in(config))) as child:
         try:
             return _run(config, child)
         finally:

@@ -16,10 +16,8 @@ import msgspec
 from agent.log import Log
 
 _INPUTS: Final = 0.4
-_MODEL: Final = 0.6
-_INPUTS_AFTER_THE_MODEL: Final = 0.1
-KILL_AT: Final = 0.9
-"""Part of the model's time after which it is killed: what it wrote is still to be read."""
+_MODEL: Final = 0.55
+_INPUTS_AFTER_THE_MODEL: Final = 0.15
 _CLOSING: Final = 0.15
 _LEAVING: Final = 0.05
 """Parts of the grace period; the outputs have the rest."""
@@ -101,10 +99,10 @@ class Ending:
         self._said = False
 
     async def model(self, running: Collection[asyncio.Task[None]]) -> None:
-        """Give the model its time to end and be read to its end, if we run one."""
+        """Give the model its time to end, if we run one, and then half of the inputs' to be read to its end."""
         if running:
             sentence = "The model was still being read when its time was over; what it wrote last is lost"
-            await self._finish("model", running, self._budgets.model, sentence)
+            await self._finish("model", running, self._budgets.model + self._budgets.inputs / 2, sentence)
 
     async def inputs(self, reading: Collection[asyncio.Task[None]]) -> None:
         """Give the inputs their time; who still reads then is cancelled, and named."""

@@ -131,7 +131,7 @@ while True: time.sleep(0.1)
 
 def test_a_model_that_ignores_sigterm_is_killed_in_time(tmp_path: Path) -> None:
     """It is said, delivered, and the whole takes no longer than the grace period."""
-    with Wrapped(tmp_path, grace="4s") as model:
+    with Wrapped(tmp_path, grace="8s") as model:
         model.run("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done")
         model.wait_for(lambda: model.messages() == ["ready"])
         assert model.stop() == 137
@@ -208,6 +208,7 @@ def test_if_we_fail_the_model_goes_on(tmp_path: Path) -> None:
     code = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (print("told"), sys.exit(7)))
+signal.signal(signal.SIGINT, lambda *_: print("interrupted"))
 print("ready")
 while not os.path.exists(sys.argv[1]): time.sleep(0.01)
 for n in range(5000): print("on", n)
@@ -220,6 +221,8 @@ while True: time.sleep(0.01)
         model.wait_for(lambda: model.messages() == ["ready"])
         (tmp_path / "fail").touch()
         model.wait_for(lambda: "on 4999" in said.read_text() and "\nthrough\n" in model.log_text())
+        model.process.send_signal(signal.SIGINT)
+        model.wait_for(lambda: "interrupted" in said.read_text())
         assert model.stop() == 7
         assert "RuntimeError: a bug" in model.log_text()
         assert "modeltail: has failed; the model goes on" in model.log_text()
@@ -242,6 +245,17 @@ except BrokenPipeError: open(sys.argv[1], "w").close()
         model.wait_for(lambda: model.messages() == [str(model.pid)])
         model.kill()
         model.wait_for((tmp_path / "broken").exists)
+
+
+def test_secrets_of_the_configuration_are_not_in_the_last_words(tmp_path: Path) -> None:
+    """Nor in the log, wherever they stand in the command."""
+    outputs = [{"id": "out", "type": "elasticsearch", "hosts": ["http://127.0.0.1:9"], "api_key": "sesame-open"},
+               {"type": "ndjson", "path": str(tmp_path / "out.ndjson")}]  # fmt: skip
+    with Wrapped(tmp_path, outputs=outputs, grace="3s") as model:
+        model.run("echo", "sesame-open", "--token=abc")
+        assert model.ends() == 0
+        assert "sesame" not in model.log_text()
+    assert model.last_words["process"]["command_line"] == "echo *** --token=***"
 
 
 def test_nothing_is_started_with_a_configuration_that_is_wrong(tmp_path: Path) -> None:

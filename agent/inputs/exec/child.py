@@ -19,6 +19,7 @@ from typing import Final, Self
 
 import msgspec
 
+from agent.inputs.exec.command_line import shown
 from agent.log import Log
 
 PIPE_BYTES: Final = 1024**2
@@ -47,12 +48,14 @@ class Ended(msgspec.Struct, frozen=True):
 class Child:
     """The model. A context manager that holds the pipes; ``start`` at most once within it.
 
-    ``patience_secs`` is how long it has to end once it was asked to. ``told`` are the signals it was sent or got from
+    ``patience_secs`` is how long it has to end once it was asked to; ``command_line``
+    is the command to be shown, without ``secrets``. ``told`` are the signals it was sent or got from
     the terminal. Safe to use from any thread.
     """
 
-    def __init__(self, command: Sequence[str], patience_secs: float) -> None:
+    def __init__(self, command: Sequence[str], patience_secs: float, secrets: Sequence[str] = ()) -> None:
         self.command = list(command)
+        self.command_line = shown(command, secrets)
         # As it is now: what we set for libraries of ours is not the model's.
         self._environment = dict(os.environ)
         self.patience_secs = patience_secs

@@ -4,6 +4,7 @@ They are held back in every thread and waited for in one of its own, because onl
 terminal sends (Ctrl-C) goes to the model as well, and must not reach it twice.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -42,7 +43,8 @@ def forward(child: Child, asked: Callable[[], object]) -> None:
             info = signal.sigwaitinfo(FORWARDED)
             child.send_signal(info.si_signo, has_it=info.si_code == _FROM_KERNEL and _shares_our_terminal(child))
             if info.si_signo in STOPPING:
-                asked()
+                with contextlib.suppress(RuntimeError):  # the event loop is closed: the model goes on without it
+                    asked()
 
     threading.Thread(target=wait_for_signals, name="exec-signals", daemon=True).start()
 

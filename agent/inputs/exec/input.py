@@ -8,12 +8,10 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from agent.inputs.contract import Activity, Emit, Stop
-from agent.inputs.exec import command_line
 from agent.inputs.exec.child import STOPPING, Child, Ended
 from agent.inputs.exec.config import ExecConfig
 from agent.inputs.exec.last_words import LastWords
@@ -33,14 +31,12 @@ _log = Log("inputs.exec")
 
 class ExecInput:
     """Runs ``child``; ``run`` returns when it has ended and all it wrote is emitted, with a last record that says how.
-    Asked to stop, it asks the model to end, and kills it when its time is over. ``secrets`` are kept out of the command
-    line shown."""
+    Asked to stop, it asks the model to end, and kills it when its time is over."""
 
-    def __init__(self, config: ExecConfig, child: Child, secrets: Sequence[str] = ()) -> None:
+    def __init__(self, config: ExecConfig, child: Child) -> None:
         self.id = config.id
         self._config = config
         self._child = child
-        self._command_line = command_line.shown(child.command, secrets)
         self._program = os.path.basename(child.command[0])
 
     async def run(self, emit: Emit, stop: Stop) -> None:
@@ -52,10 +48,10 @@ class ExecInput:
             self._child.start()
         except OSError as error:
             failure = error.strerror or str(error)
-            _log.error("The command cannot be started", input=self.id, command=self._command_line, reason=failure)
+            _log.error("The command cannot be started", input=self.id, command=self._child.command_line, reason=failure)
             await self._emit_last_words(emit, began, 0, "", failure)
             return
-        _log.info("The model is started", input=self.id, command=self._command_line, pid=self._child.pid)
+        _log.info("The model is started", input=self.id, command=self._child.command_line, pid=self._child.pid)
         tail = Tail()
         passing_on = self._passing_on()
         try:
@@ -114,7 +110,7 @@ class ExecInput:
             told=self._child.told,
             killed=self._child.killed,
             duration_ns=(self._child.ended_at_ns or time.monotonic_ns()) - began_ns,
-            command_line=self._command_line,
+            command_line=self._child.command_line,
             program=self._program,
             pid=self._child.pid,
             oom_kills=kills,

@@ -11,12 +11,13 @@ import pytest
 
 from agent.cli import EXIT_STATUSES
 from agent.inputs.contract import Stop
+from agent.inputs.exec import stream
 from agent.inputs.exec.child import NOT_FOUND, NOT_RUNNABLE, Child
 from agent.inputs.exec.config import ExecConfig
 from agent.inputs.exec.held import OVERRUN
 from agent.inputs.exec.input import ExecInput
 from agent.record import Batch
-from tests.unit.exec.running import Ran, python, run_to_its_end, wait_for
+from tests.unit.exec.running import PATIENCE_SECS, Ran, python, run_to_its_end, wait_for
 
 _OF_THE_C_LIBRARY = 0b11 << 31
 """Signals 32 and 33, which glibc has for itself and ignores in what it spawns."""
@@ -130,8 +131,10 @@ def test_orphans_that_never_stop_talking_do_not_hold_us() -> None:
     assert ran.last_words.constants["process.exit_code"] == b"0"
 
 
-def test_what_orphans_still_say_is_read() -> None:
-    """A worker that ends a moment after its master is heard."""
+def test_what_orphans_still_say_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that ends a moment after its master is heard, and its end is not waited past."""
+    monkeypatch.setattr(stream, "QUIET_SECS", PATIENCE_SECS)
+    monkeypatch.setattr(stream, "LATE_SECS", PATIENCE_SECS)
     ran = asyncio.run(run_to_its_end(["sh", "-c", "(sleep 0.1; echo worker) & echo master"]))
     assert ran.lines("stdout") == [b"master", b"worker"]
 

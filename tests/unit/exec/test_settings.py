@@ -8,7 +8,7 @@ from agent.config.load import read
 from agent.config.root import AgentConfig, WrappingConfig
 from agent.errors import ConfigError
 from agent.inputs.exec import held, stream, tail
-from agent.stopping import KILL_AT, Budgets
+from agent.stopping import Budgets
 
 OUTPUTS = "outputs: [{type: stdout}]\n"
 PAGE = (Path(__file__).parents[3] / "docs" / "inputs" / "exec.md").read_text()
@@ -54,7 +54,7 @@ def test_a_model_is_run_once_and_has_standard_input(inputs: str, problem: str) -
 def test_the_page_names_the_numbers_of_the_code() -> None:
     """Limits and times."""
     page = " ".join(PAGE.split())
-    assert f"The model has {Budgets.of(100, with_model=True).model * KILL_AT:.0f} % of `grace` to end" in page
+    assert f"The model has {Budgets.of(100, with_model=True).model:.0f} % of `grace` to end" in page
     assert f"{held.HELD_BYTES // 1024**2} MiB of each stream are held" in page
     assert f"`{held.OVERRUN}`" in page
     assert held.PATIENCE_SECS == 0.1
