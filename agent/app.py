@@ -151,9 +151,7 @@ async def _run_until_signal(config: AgentConfig, quiet_secs: float | None, child
             loop.add_signal_handler(signum, shutdown.ask)
         signals.let_through()
     else:
-        from agent.inputs.exec.forwarding import forward
-
-        forward(child, partial(loop.call_soon_threadsafe, _ask, shutdown, child))
+        child.when_asked(partial(loop.call_soon_threadsafe, _ask, shutdown, child))
         child.when_ended(partial(loop.call_soon_threadsafe, shutdown.begin))
         ending.status = lambda: child.exit_status
     leaving = asyncio.create_task(ending.leave_by(), name="leave")

@@ -1,6 +1,6 @@
 """The command ``modeltail exec``."""
 
-import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,19 +40,22 @@ def exec_command(path: Path, command: tuple[str, ...]) -> int:
 
     patience_secs = Budgets.of(config.grace, with_model=True).model
     with Child(command, patience_secs, list(secrets_in(config))) as child:
+        forwarding.forward(child)
         try:
-            return _run(config, child)
-        finally:
-            if child.is_alive:
-                return _outlive(child)  # noqa: B012 - whatever went wrong with us, the model goes on
+            _run(config, child)
+        except Exception:
+            traceback.print_exc()
+        if child.is_alive or child.is_wanted:
+            _outlive(child)
+        return child.exit_status
 
 
-def _run(config: "WrappingConfig", child: "Child") -> int:
+def _run(config: "WrappingConfig", child: "Child") -> None:
     from agent import app, log
     from agent.config.secret import secrets_in
 
     log.setup(config.log.level, config.log.format, secrets=secrets_in(config))
-    return app.run(config, child=child)
+    app.run(config, child=child)
 
 
 def _load(path: Path) -> "WrappingConfig":
@@ -68,15 +71,17 @@ def _load(path: Path) -> "WrappingConfig":
         raise
 
 
-def _outlive(child: "Child") -> int:
-    """The agent has failed, the model has not: it must not notice. What it writes goes to our own standard output and
-    error from now on. Returns its status."""
-    import traceback
-
+def _outlive(child: "Child") -> None:
+    """The agent has failed, and the model must not notice. What it writes goes to our own standard output and error
+    from now on, until it ends; if we did not get as far as that, it is started now."""
     from agent.inputs.exec.relay import relay
 
-    if (failure := sys.exc_info()[1]) is not None:
-        traceback.print_exception(failure)
-    click.echo("modeltail: has failed; the model goes on, and what it writes is passed on, not collected", err=True)
+    click.echo("modeltail: cannot go on; the model does, and what it writes is passed on, not collected", err=True)
+    if child.is_wanted:
+        try:
+            child.start()
+        except OSError as error:
+            click.echo(f"modeltail: {child.command_line}: {error.strerror}", err=True)
+            return
     relay(child.pipes)
-    return child.wait_blocking().exit_status
+    child.wait_blocking()

@@ -225,8 +225,19 @@ while True: time.sleep(0.01)
         model.wait_for(lambda: "interrupted" in said.read_text())
         assert model.stop() == 7
         assert "RuntimeError: a bug" in model.log_text()
-        assert "modeltail: has failed; the model goes on" in model.log_text()
+        assert "modeltail: cannot go on; the model does" in model.log_text()
     assert said.read_text().endswith("told\n")
+
+
+def test_a_queue_that_cannot_be_used_does_not_keep_the_model_from_running(tmp_path: Path) -> None:
+    """It is said why nothing is collected; the model runs, is signalled, and gives its status all the same."""
+    (tmp_path / "queue").write_text("not a folder")
+    said = tmp_path / "stdout"
+    with Wrapped(tmp_path) as model, said.open("wb") as stdout:
+        model.run("sh", "-c", "trap 'exit 8' TERM; echo ready; while :; do sleep 0.01; done", stdout=stdout.fileno())
+        model.wait_for(lambda: said.read_text() == "ready\n")
+        assert "cannot be used" in model.log_text()
+        assert model.stop() == 8
 
 
 def test_if_we_are_killed_the_models_next_write_meets_a_broken_pipe(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ class Child:
         self.command_line = shown(command, secrets)
         # As it is now: what we set for libraries of ours is not the model's.
         self._environment = dict(os.environ)
+        heeded = [signum for signum in STOPPING if signal.getsignal(signum) is not signal.SIG_IGN]
+        self._not_ignored = (signal.SIGPIPE, signal.SIGXFSZ, *heeded)
         self.patience_secs = patience_secs
         self.pid = 0
         self.ended: Ended | None = None
@@ -73,6 +75,7 @@ class Child:
         self._lock = threading.Lock()
         self._gone = threading.Event()
         self._at_the_end: list[Callable[[], object]] = []
+        self._asked: Callable[[], object] | None = None
 
     def __enter__(self) -> Self:
         for name in _STREAMS:
@@ -94,6 +97,11 @@ class Child:
     def was_started(self) -> bool:
         """Whether it was started, or that was tried."""
         return self.pid != 0 or self.ended is not None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is still to be started: nobody has, and nobody asked it to end."""
+        return not self.was_started and not self.told & STOPPING
 
     @property
     def is_alive(self) -> bool:
@@ -135,6 +143,14 @@ class Child:
             if self.is_alive and not has_it:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(self.pid, signum)
+        if signum in STOPPING and self._asked is not None:
+            _tell(self._asked)
+
+    def when_asked(self, call: Callable[[], object]) -> None:
+        """Have this called, on any thread, for every signal that asks to stop; at once if one did before."""
+        self._asked = call
+        if self.told & STOPPING:
+            call()
 
     def kill(self) -> None:
         """End it for good, because it did not end in time."""
@@ -169,9 +185,9 @@ class Child:
             self.command,
             self._environment,
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(self._writing, 1)],
-            # What we hold back and what Python ignores is ours, not the model's.
+            # What we hold back or ignore is ours, not the model's.
             setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),
+            setsigdef=self._not_ignored,
         )
 
     def _close_writing(self) -> None:
@@ -201,5 +217,9 @@ class Child:
         self.ended = ended
         self._gone.set()
         for call in self._at_the_end:
-            with contextlib.suppress(RuntimeError):  # a loop that is closed waits for nothing
-                call()
+            _tell(call)
+
+
+def _tell(call: Callable[[], object]) -> None:
+    with contextlib.suppress(RuntimeError):  # an event loop that is closed waits for nothing
+        call()

@@ -4,14 +4,12 @@ They are held back in every thread and waited for in one of its own, because onl
 terminal sends (Ctrl-C) goes to the model as well, and must not reach it twice.
 """
 
-import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
 from typing import Final
 
-from agent.inputs.exec.child import STOPPING, Child
+from agent.inputs.exec.child import Child
 
 FORWARDED: Final = frozenset(
     (
@@ -34,17 +32,13 @@ def hold_back() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
 
 
-def forward(child: Child, asked: Callable[[], object]) -> None:
-    """From now on, for as long as the process lives. ``asked`` is called, on another thread, for each signal that asks
-    to stop."""
+def forward(child: Child) -> None:
+    """From now on, for as long as the process lives."""
 
     def wait_for_signals() -> None:
         while True:
             info = signal.sigwaitinfo(FORWARDED)
             child.send_signal(info.si_signo, has_it=info.si_code == _FROM_KERNEL and _shares_our_terminal(child))
-            if info.si_signo in STOPPING:
-                with contextlib.suppress(RuntimeError):  # the event loop is closed: the model goes on without it
-                    asked()
 
     threading.Thread(target=wait_for_signals, name="exec-signals", daemon=True).start()
 
