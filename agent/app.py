@@ -9,7 +9,7 @@ import contextlib
 import sys
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -18,10 +18,11 @@ from agent.config.root import AgentConfig
 from agent.delivery.contract import Output, Verifiable
 from agent.delivery.dead_letters.later import DeadLettersLater, keep_in_bounds
 from agent.delivery.loop import DeliveryLoop
-from agent.errors import ModeltailError, Retryable, SendError
+from agent.errors import ConfigError, ModeltailError, Retryable, SendError
 from agent.host import host
 from agent.inputs import InputConfig
 from agent.inputs.contract import Input, Stop
+from agent.inputs.exec.config import ExecConfig
 from agent.inputs.file.config import FileConfig
 from agent.inputs.options import LineOptions
 from agent.inputs.stdin.config import StdinConfig
@@ -42,6 +43,9 @@ from agent.status.server import serve_status
 from agent.status.view import CountsStored, ShowsProgress, View
 from agent.stopping import Ending, Shutdown
 
+if TYPE_CHECKING:
+    from agent.inputs.exec.child import Child
+
 IDLE_POLL_SECS = 0.5
 """How often the inputs of a job are asked whether anything more is to be expected."""
 LOAD_RETRY_SECS = 1.0
@@ -51,8 +55,8 @@ LAST_SYNC_SECS = 1.0
 _log = Log("agent")
 
 
-def make_input(config: InputConfig, positions: Mapping[str, bytes]) -> Input:
-    """The input of this configuration. Imports what it needs, and only that."""
+def make_input(config: InputConfig, positions: Mapping[str, bytes], child: "Child | None" = None) -> Input:
+    """The input of this configuration. Imports what it needs, and only that. ``child`` is the model if we run it."""
     match config:
         case FileConfig():
             from agent.inputs.file.input import FileInput
@@ -62,6 +66,12 @@ def make_input(config: InputConfig, positions: Mapping[str, bytes]) -> Input:
             from agent.inputs.stdin.input import StdinInput
 
             return StdinInput(config)
+        case ExecConfig():
+            if child is None:
+                raise ConfigError(["an input of the type `exec` needs a command: `modeltail exec -- COMMAND`"])
+            from agent.inputs.exec.input import ExecInput
+
+            return ExecInput(config, child)
 
 
 def make_output(config: OutputConfig) -> Output:
@@ -125,37 +135,59 @@ def processors_for(config: AgentConfig, component: InputConfig) -> list[Processo
     return [normaliser, partial(enrich, identity=who)]
 
 
-def run(config: AgentConfig, *, quiet_secs: float | None = None) -> int:
+def run(config: AgentConfig, *, quiet_secs: float | None = None, child: "Child | None" = None) -> int:
     """Run the agent until a signal, or until every input has ended; with ``quiet_secs`` also until the writers are
-    gone, or have been quiet that long, and all is delivered. Returns the exit status; the process is expected to end
-    with it."""
+    gone, or have been quiet that long, and all is delivered; with ``child`` until that has ended. Returns the exit
+    status; the process is expected to end with it."""
     memory.tune_allocator()
     failures: list[str] = []
     try:
-        uvloop.run(_run_until_signal(config, quiet_secs))
+        uvloop.run(_run_until_signal(config, quiet_secs, child))
     except* ModeltailError as group:
         failures = [str(error) for error in _leaves(group)]
     signals.ignore()
     for failure in failures:
         print(f"modeltail: {failure}", file=sys.stderr)
+    if child is not None and (child.was_started or not failures):
+        return child.exit_status
     return 1 if failures else 0
 
 
-async def _run_until_signal(config: AgentConfig, quiet_secs: float | None) -> None:
+async def _run_until_signal(config: AgentConfig, quiet_secs: float | None, child: "Child | None") -> None:
     shutdown = Shutdown()
     loop = asyncio.get_running_loop()
-    for signum in signals.STOP_SIGNALS:
-        loop.add_signal_handler(signum, shutdown.ask)
-    signals.let_through()
-    ending = Ending(shutdown, config.grace)
+    ending = Ending(shutdown, config.grace, with_model=child is not None)
+    if child is None:
+        for signum in signals.STOP_SIGNALS:
+            loop.add_signal_handler(signum, shutdown.ask)
+        signals.let_through()
+    else:
+        child.when_asked(partial(loop.call_soon_threadsafe, _ask, shutdown, child))
+        child.when_ended(partial(loop.call_soon_threadsafe, shutdown.begin))
+        ending.status = lambda: child.exit_status
     leaving = asyncio.create_task(ending.leave_by(), name="leave")
-    await serve(config, shutdown, ending, quiet_secs)
+    await serve(config, shutdown, ending, quiet_secs, child)
     leaving.cancel()
 
 
-async def serve(config: AgentConfig, shutdown: Shutdown, ending: Ending, quiet_secs: float | None = None) -> None:
+def _ask(shutdown: Shutdown, child: "Child") -> None:
+    """Ask to stop. As long as the model is still heard, asking again is for the model alone: what is in its pipe waits
+    nowhere else."""
+    if child.heard:
+        shutdown.ask()
+    else:
+        shutdown.begin()
+
+
+async def serve(
+    config: AgentConfig,
+    shutdown: Shutdown,
+    ending: Ending,
+    quiet_secs: float | None = None,
+    child: "Child | None" = None,
+) -> None:
     """Run the agent until ``shutdown`` is asked or there is nothing more to do, then drain within the grace period."""
-    serving = asyncio.create_task(_serve(config, shutdown, ending, quiet_secs), name="agent")
+    serving = asyncio.create_task(_serve(config, shutdown, ending, quiet_secs, child), name="agent")
     closing = asyncio.create_task(ending.close_by(), name="close")
     await asyncio.wait((serving, closing), return_when=asyncio.FIRST_COMPLETED)
     closing.cancel()
@@ -167,7 +199,9 @@ async def serve(config: AgentConfig, shutdown: Shutdown, ending: Ending, quiet_s
         serving.result()
 
 
-async def _serve(config: AgentConfig, shutdown: Shutdown, ending: Ending, quiet_secs: float | None) -> None:
+async def _serve(
+    config: AgentConfig, shutdown: Shutdown, ending: Ending, quiet_secs: float | None, child: "Child | None"
+) -> None:
     run_id = RunId().text
     # Outputs are entered after the queue, whose lock keeps a second agent from their files, and left after it: while
     # closing, the queue may still ask them to make something durable.
@@ -197,19 +231,24 @@ async def _serve(config: AgentConfig, shutdown: Shutdown, ending: Ending, quiet_
         view.stores = stores
         if config.status.enabled:
             await stack.enter_async_context(serve_status(config.status, view))
-        inputs = [(i, make_input(i, queue.positions(i.id))) for i in config.inputs]
+        inputs = [(i, make_input(i, queue.positions(i.id), child)) for i in config.inputs]
         view.inputs = {i.id: component for i, component in inputs if isinstance(component, ShowsProgress)}
         pipeline = Pipeline(queue, run_id)
-        stop = Stop()
+        stop, model_stop = Stop(), Stop()
         async with asyncio.TaskGroup() as tasks:
             delivering = [tasks.create_task(loop.run(), name=f"deliver:{name}") for name, loop in loops.items()]
             reading = [
                 tasks.create_task(
-                    component.run(pipeline.emit_through(processors_for(config, i), i.on_full), stop),
+                    component.run(
+                        pipeline.emit_through(processors_for(config, i), i.on_full),
+                        model_stop if isinstance(i, ExecConfig) else stop,
+                    ),
                     name=f"read:{i.id}",
                 )
                 for i, component in inputs
             ]
+            # What the model writes on its way out, into its files too, is still to be read.
+            models = [task for (i, _), task in zip(inputs, reading, strict=True) if isinstance(i, ExecConfig)]
             watching = tasks.create_task(_watch(view), name="watchdog")
             expiring = tasks.create_task(keep_in_bounds(config.queue.path, config.dead_letters), name="dead-letters")
             memory.tune_collector()
@@ -217,13 +256,15 @@ async def _serve(config: AgentConfig, shutdown: Shutdown, ending: Ending, quiet_
             notify.notify("READY=1")
             _log.info("Ready", inputs=[i.id for i in config.inputs], outputs=list(loops), queue=str(config.queue.path))
             if quiet_secs is None:
-                await _or_asked(shutdown, asyncio.wait(reading))
+                await _or_asked(shutdown, asyncio.wait(models or reading))
             else:
                 job = _until_idle([component for _, component in inputs], reading, stop, loops, quiet_secs)
                 await _or_asked(shutdown, job)
             shutdown.begin()
             view.stopping = True
             notify.notify("STOPPING=1")
+            model_stop.ask()
+            await ending.model(models)
             stop.ask()
             await ending.inputs(reading)
             # What was read last is not yet synced, so no output has been shown it. A disk that hangs is not waited for.

@@ -25,6 +25,8 @@ DONE: Final = 0
 UNUSABLE: Final = 1
 ANSWER_IS_NO: Final = 2
 WRONG_USE: Final = 64
+NOT_RUNNABLE: Final = 126
+NOT_FOUND: Final = 127
 INTERRUPTED: Final = 130
 
 EXIT_STATUSES: Final = {
@@ -32,6 +34,8 @@ EXIT_STATUSES: Final = {
     UNUSABLE: "the configuration, the queue or an output cannot be used",
     ANSWER_IS_NO: "the answer is no: nothing was found, no line fits, the ledger does not balance, a record is missing",
     WRONG_USE: "the command line is not understood",
+    NOT_RUNNABLE: "`exec`: the command cannot be run; any other status is the model's own",
+    NOT_FOUND: "`exec`: the command is not found",
     INTERRUPTED: "interrupted",
 }
 """Every exit status and its meaning: the one place."""
@@ -44,6 +48,7 @@ COMPONENT_COMMANDS: Final = {
         "agent.delivery.dead_letters.command:dead_letter_command",
         "Look at what outputs refused for good, and send it again.",
     ),
+    "exec": ("agent.exec_command:exec_command", "Run the model and collect what it writes."),
     "queue": ("agent.queue.command:queue_command", "Look at the queue on disk."),
     "search": ("agent.outputs.local.command:search_command", "Find records in the embedded store."),
     "try": ("agent.try_command:try_command", "Show what would be made of lines."),

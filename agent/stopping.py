@@ -16,6 +16,8 @@ import msgspec
 from agent.log import Log
 
 _INPUTS: Final = 0.4
+_MODEL: Final = 0.55
+_INPUTS_AFTER_THE_MODEL: Final = 0.15
 _CLOSING: Final = 0.15
 _LEAVING: Final = 0.05
 """Parts of the grace period; the outputs have the rest."""
@@ -29,21 +31,24 @@ _log = Log("agent")
 
 
 class Budgets(msgspec.Struct, frozen=True):
-    """Seconds of a grace period, in the order they are spent: reading until the sources are quiet, one attempt to send
-    what is queued, closing the queue and the outputs, and leaving behind whatever does not end."""
+    """Seconds of a grace period, in the order they are spent: waiting for the model to end, where we run it; reading
+    until the sources are quiet, one attempt to send what is queued, closing the queue and the outputs, and leaving
+    behind whatever does not end."""
 
     inputs: float
     outputs: float
     closing: float
     leaving: float
+    model: float = 0.0
 
     @classmethod
-    def of(cls, grace_secs: float) -> Self:
+    def of(cls, grace_secs: float, *, with_model: bool = False) -> Self:
         """The budgets of a grace period; together they are that period."""
-        inputs = grace_secs * _INPUTS
+        model = grace_secs * _MODEL if with_model else 0.0
+        inputs = grace_secs * (_INPUTS_AFTER_THE_MODEL if with_model else _INPUTS)
         closing = min(grace_secs * _CLOSING, _CLOSING_SECS)
         leaving = min(grace_secs * _LEAVING, _LEAVING_SECS)
-        return cls(inputs, grace_secs - inputs - closing - leaving, closing, leaving)
+        return cls(inputs, grace_secs - model - inputs - closing - leaving, closing, leaving, model)
 
 
 class Shutdown:
@@ -79,27 +84,36 @@ class Shutdown:
 
 
 class Ending:
-    """One stop, from the question to the last line of the log. ``queued`` gives the records still queued, by output."""
+    """One stop, from the question to the last line of the log. ``queued`` gives the records still queued, by output,
+    ``status`` what the process ends with if it has to be left; ``with_model`` says that we run the model."""
 
-    def __init__(self, shutdown: Shutdown, grace_secs: float) -> None:
+    def __init__(self, shutdown: Shutdown, grace_secs: float, *, with_model: bool = False) -> None:
         self.queued: Callable[[], dict[str, int]] = dict
+        self.status: Callable[[], int] = int
         self._shutdown = shutdown
-        self._budgets = Budgets.of(grace_secs)
+        self._budgets = Budgets.of(grace_secs, with_model=with_model)
         self._grace_secs = grace_secs
         self._spent: dict[str, float] = {}
         self._forced: list[str] = []
         self._closing_since: float | None = None
         self._said = False
 
+    async def model(self, running: Collection[asyncio.Task[None]]) -> None:
+        """Give the model its time to end, if we run one, and then half of the inputs' to be read to its end."""
+        if running:
+            sentence = "The model was still being read when its time was over; what it wrote last is lost"
+            await self._finish("model", running, self._budgets.model + self._budgets.inputs / 2, sentence)
+
     async def inputs(self, reading: Collection[asyncio.Task[None]]) -> None:
         """Give the inputs their time; who still reads then is cancelled, and named."""
         sentence = "An input was still reading when its time was over; files are read on from there at the next start"
-        await self._finish("inputs", reading, self._budgets.inputs, sentence)
+        await self._finish("inputs", reading, self._budgets.model + self._budgets.inputs, sentence)
 
     async def outputs(self, delivering: Collection[asyncio.Task[None]]) -> None:
         """Give the outputs theirs, and what the inputs left."""
         sentence = "An output was still sending when its time was over; the rest stays in the queue"
-        await self._finish("outputs", delivering, self._budgets.inputs + self._budgets.outputs, sentence)
+        until_secs = self._budgets.model + self._budgets.inputs + self._budgets.outputs
+        await self._finish("outputs", delivering, until_secs, sentence)
         self._closing_since = time.monotonic()
 
     async def close_by(self) -> None:
@@ -129,7 +143,9 @@ class Ending:
         self._said = True
         if self._closing_since is not None:
             self._spent["closing"] = time.monotonic() - self._closing_since
-        budgets = {"inputs": self._budgets.inputs, "outputs": self._budgets.outputs, "closing": self._budgets.closing}
+        model = {"model": self._budgets.model} if self._budgets.model else {}
+        after = {"inputs": self._budgets.inputs, "outputs": self._budgets.outputs, "closing": self._budgets.closing}
+        budgets = model | after
         _log.info(
             "Stopped",
             spent_secs={name: round(secs, 3) for name, secs in self._spent.items()},
@@ -163,4 +179,4 @@ class Ending:
                      threads=[thread.name for thread in threading.enumerate() if not thread.daemon])  # fmt: skip
         self._forced.append("leaving")
         self.say()
-        os._exit(0)
+        os._exit(self.status())

@@ -12,6 +12,7 @@ from agent.config.root import AgentConfig
 from agent.errors import ConfigError
 
 T = TypeVar("T")
+C = TypeVar("C", bound=AgentConfig)
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> AgentConfig:
@@ -20,12 +21,17 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> AgentConfig:
     Raises ``ConfigError`` with every problem of the file, in file order, each beginning with ``file:line:column``.
     Besides the file itself only the files of secrets (``file:/…``) are opened.
     """
+    return load_as(AgentConfig, path, environ)
+
+
+def load_as(cls: type[C], path: Path, environ: Mapping[str, str] | None = None) -> C:
+    """Likewise, the configuration of a command that has one of its own."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
-    return read(AgentConfig, data, str(path), os.environ if environ is None else environ)
+    return read(cls, data, str(path), os.environ if environ is None else environ)
 
 
 def read(cls: type[T], data: bytes, name: str, environ: Mapping[str, str]) -> T:

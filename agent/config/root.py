@@ -10,6 +10,7 @@ from msgspec import Meta
 from agent.config.fields import Duration, StreamPart
 from agent.delivery.dead_letters.config import DeadLettersConfig
 from agent.inputs import InputConfig
+from agent.inputs.exec.config import ExecConfig
 from agent.inputs.stdin.config import StdinConfig
 from agent.log import Format, Level
 from agent.model import ModelConfig
@@ -84,6 +85,11 @@ class AgentConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         readers = [i for i, component in enumerate(self.inputs) if isinstance(component, StdinConfig)]
         for i in readers[1:]:
             yield f"inputs[{i}]", "only one input can read standard input"
+        runners = [i for i, component in enumerate(self.inputs) if isinstance(component, ExecConfig)]
+        for i in runners[1:]:
+            yield f"inputs[{i}]", "only one input can run the model"
+        if runners and readers:
+            yield f"inputs[{readers[0]}]", "standard input belongs to the model that modeltail runs"
         places = {self.queue.path: "the queue"}
         for i, component in enumerate(self.outputs):
             path = getattr(component, "path", None)
@@ -91,6 +97,18 @@ class AgentConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
                 yield f"outputs[{i}].path", f"this place is taken by {places[path]}"
             elif path is not None:
                 places[path] = f"the output `{component.id}`"
+
+
+class WrappingConfig(AgentConfig, kw_only=True, forbid_unknown_fields=True):
+    """The configuration of ``modeltail exec``: the input that runs the model is there without being named."""
+
+    inputs: Annotated[list[InputConfig], Meta(max_length=100, description="Where other records come from.")] = []
+
+    def __post_init__(self) -> None:
+        """Add the input of the type ``exec``, unless it is there."""
+        if not any(isinstance(component, ExecConfig) for component in self.inputs):
+            self.inputs = [ExecConfig(), *self.inputs]
+        super().__post_init__()
 
 
 def _id_problems(kind: str, components: "list[InputConfig] | list[OutputConfig]") -> Iterator[tuple[str, str]]:

@@ -2,10 +2,11 @@
 
 from typing import get_args
 
+from agent.inputs.exec.config import ExecConfig
 from agent.inputs.file.config import FileConfig
 from agent.inputs.stdin.config import StdinConfig
 
-InputConfig = FileConfig | StdinConfig
+InputConfig = FileConfig | StdinConfig | ExecConfig
 """What an entry of ``inputs`` can be, told apart by its ``type``."""
 
 INPUTS: tuple[type[InputConfig], ...] = get_args(InputConfig)

@@ -48,27 +48,30 @@ class AgentProcess:
         namespace_of: int | None = None,
         ordinary_rights: bool = False,
         module: str = "agent",
+        command: str = "run",
         under: Sequence[str] = (),
+        stdout: int | None = None,
         wait: bool = True,
     ) -> None:
         """Start, and return when it says it is ready, or with ``wait=False`` at once. ``options`` are added to the
-        command ``run``; ``module`` is the program run in place of modeltail's own, ``under`` the one that runs it.
+        ``command``; ``module`` is the program run in place of modeltail's own, ``under`` the one that runs it, and
+        ``stdout`` its standard output.
 
         ``mount_queue`` puts the queue on a disk of that size of its own (``2m``), seen only by the agent and below
         ``/proc/PID/root``; ``namespace_of`` lets the agent see the disks that this process sees. ``ordinary_rights``
         takes from root what lets it read files against their modes.
         """
-        command = [*under, sys.executable, "-m", module, "run", "-c", str(self.config_file), *options]
+        line = [*under, sys.executable, "-m", module, command, "-c", str(self.config_file), *options]
         if mount_queue is not None:
             mount = f'mount -t tmpfs -o size={mount_queue} none "$0" && exec "$@"'
-            command = ["unshare", "-m", "sh", "-c", mount, str(self.queue), *command]
+            line = ["unshare", "-m", "sh", "-c", mount, str(self.queue), *line]
         if namespace_of is not None:
-            command = ["nsenter", "-m", "-t", str(namespace_of), f"--wd={Path.cwd()}", *command]
+            line = ["nsenter", "-m", "-t", str(namespace_of), f"--wd={Path.cwd()}", *line]
         if ordinary_rights and os.geteuid() == 0:
-            command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+            line = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *line]
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(command, stderr=log)
+            self._process = subprocess.Popen(line, stdout=stdout, stderr=log)
         self.starts += 1
         if wait:
             self.wait_until_ready()

@@ -72,7 +72,7 @@ def test_check_prints_every_mistake(tmp_path: Path) -> None:
     assert done.returncode == cli.UNUSABLE
     assert done.stdout.splitlines() == [
         "x.yaml:1:9: model.nam: is not a setting; did you mean `name`?",
-        "x.yaml:2:17: inputs[0].type: must be `file` or `stdin`, not `fil`; did you mean `file`?",
+        "x.yaml:2:17: inputs[0].type: must be `file`, `stdin` or `exec`, not `fil`; did you mean `file`?",
     ]
     assert done.stderr == "2 mistakes in x.yaml\n"
 

@@ -36,6 +36,16 @@ def test_budgets_add_up_to_the_grace_period(grace: float) -> None:
     assert min(parts) > 0
 
 
+@given(st.floats(min_value=1e-3, max_value=1e9))
+def test_with_a_model_most_of_the_time_is_its_own(grace: float) -> None:
+    """The parts are still that period, and nobody has nothing."""
+    budgets = Budgets.of(grace, with_model=True)
+    parts = (budgets.model, budgets.inputs, budgets.outputs, budgets.closing, budgets.leaving)
+    assert sum(parts) == pytest.approx(grace)
+    assert min(parts) > 0
+    assert budgets.model > grace / 2
+
+
 def test_operations_page_names_the_budgets() -> None:
     """Its table of a stop is that of the code."""
     page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()

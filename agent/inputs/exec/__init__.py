@@ -1,0 +1,1 @@
+"""Input ``exec``: ``modeltail exec -- python serve.py``."""
