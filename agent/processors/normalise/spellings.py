@@ -96,6 +96,7 @@ _KEYS: Final[list[tuple[Reader, str]]] = [
     *_spelt(Keyword("user.id"), "user.id"),
     *_spelt(Keyword("user.name"), "user.name"),
     *_spelt(Identifier("ml.inference.id"), "ml.inference.id inference_id request_id requestId req_id prediction_id id"),
+    *_spelt(OneOf("ml.inference.phase", "request", "response"), "ml.inference.phase"),
     *_spelt(Long("ml.inference.batch_size"), "ml.inference.batch_size batch_size"),
     *_spelt(Keyword("ml.model.name"), "ml.model.name model_name model.name model"),
     *_spelt(Identifier("ml.model.version"), "ml.model.version model_version model.version"),
@@ -110,6 +111,8 @@ _KEYS: Final[list[tuple[Reader, str]]] = [
     *_spelt(Keywords("gen_ai.response.finish_reasons"), "gen_ai.response.finish_reasons"),
     *_spelt(Long("gen_ai.usage.input_tokens"), "gen_ai.usage.input_tokens"),
     *_spelt(Long("gen_ai.usage.output_tokens"), "gen_ai.usage.output_tokens"),
+    *_spelt(Long("gen_ai.usage.cache_read.input_tokens"), "gen_ai.usage.cache_read.input_tokens"),
+    *_spelt(Long("gen_ai.usage.reasoning.output_tokens"), "gen_ai.usage.reasoning.output_tokens"),
 ]
 
 
