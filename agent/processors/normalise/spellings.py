@@ -64,6 +64,7 @@ _KEYS: Final[list[tuple[Reader, str]]] = [
     *_spelt(Identifier("service.version"), "service.version"),
     *_spelt(Keyword("service.environment"), "service.environment"),
     *_spelt(Keyword("service.node.name"), "service.node.name"),
+    *_spelt(Keyword("kubernetes.namespace"), "kubernetes.namespace"),
     *_spelt(Keyword("process.name"), "process.name"),
     *_spelt(Long("process.pid"), "process.pid"),
     *_spelt(Keyword("process.thread.name"), "process.thread.name"),

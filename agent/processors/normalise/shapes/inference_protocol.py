@@ -22,7 +22,9 @@ from agent.values import Value, is_string, unquote
 REQUESTED: Final = "requested_outputs"
 """Where the list of wanted outputs goes."""
 
-_BODY: Final = frozenset(("id", "model_name", "model_version", "parameters", "inputs", "outputs"))
+_BODY: Final = frozenset(
+    ("id", "model_name", "model_version", "parameters", "inputs", "outputs", "@timestamp", "cloudevent")
+)
 _SIZES: Final = frozenset(("ml.inference.batch_size", "batch_size"))
 _TENSOR: Final = frozenset(("name", "shape", "datatype"))
 _OF_REQUESTED: Final = frozenset(("name", "parameters"))
@@ -33,12 +35,12 @@ _shape: Final = msgspec.json.Decoder(list[int], strict=True).decode
 
 
 def is_body(keys: Collection[str]) -> bool:
-    """Whether a record with these keys may be a body. Only what has no other keys than a body's is looked at (and
-    dotted ones, which a transport adds): ``inputs`` and ``outputs`` alone are everybody's words."""
+    """Whether a record with these keys may be a body. Only what has no keys but a body's, and those its transport adds,
+    is looked at: ``inputs`` and ``outputs`` alone are everybody's words."""
     names = set(keys)
     if "instances" in names:
         return True
-    return not names.isdisjoint(("inputs", "outputs")) and all(name in _BODY or "." in name for name in names)
+    return not names.isdisjoint(("inputs", "outputs")) and all("." in name for name in names - _BODY)
 
 
 def lay_flat(record: Record) -> Record:
