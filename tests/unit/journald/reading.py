@@ -12,9 +12,11 @@ from agent.record import Batch
 PATIENCE_SECS = 30.0
 
 
-def journald_input(folder: Path, positions: Mapping[str, bytes] | None = None, **settings: object) -> JournaldInput:
-    """An input on a folder of journal files, without pauses."""
-    known = {"id": "in", "path": str(folder), "start": "head", "linger": 0.0}
+def journald_input(
+    folder: Path | None, positions: Mapping[str, bytes] | None = None, **settings: object
+) -> JournaldInput:
+    """An input on a folder of journal files, or the machine's own, without pauses."""
+    known = {"id": "in", "path": folder and str(folder), "start": "head", "linger": 0.0}
     return JournaldInput(JournaldConfig(**(known | settings)), positions or {}, retry_secs=0.01)  # type: ignore[arg-type]
 
 
@@ -57,7 +59,7 @@ class Reading:
             self.task.result()
 
 
-def read_all(folder: Path, positions: Mapping[str, bytes] | None = None, **settings: object) -> Reading:
+def read_all(folder: Path | None, positions: Mapping[str, bytes] | None = None, **settings: object) -> Reading:
     """What an input reads that is asked to stop before it starts: everything that is there."""
 
     async def run() -> Reading:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -16,12 +17,30 @@ from tests.servers.journal import BOOT, Journal
 from tests.unit.journald.reading import Reading, journald_input, read_all
 
 OTHER_BOOT = BOOT[::-1]
+THIS_BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
 
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
     """An empty journal."""
     return Journal(tmp_path / "journal")
+
+
+@pytest.fixture
+def system_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
+    """A journal that journalctl takes for this machine's own: its folder lies, for journalctl alone, where that is."""
+    real = shutil.which("journalctl")
+    if os.geteuid() != 0 or real is None or not Path("/var/log/journal").is_dir():
+        pytest.skip("needs root, to mount a journal where the machine's own lies")
+    folder = tmp_path / "journal" / Path("/etc/machine-id").read_text().strip()
+    folder.parent.mkdir()
+    shim = tmp_path / "bin" / "journalctl"
+    shim.parent.mkdir()
+    mount = f"mount --bind {folder.parent} /var/log/journal"
+    shim.write_text(f'#!/bin/sh\nexec unshare -m sh -c \'{mount} && exec {real} "$@"\' journalctl "$@"\n')
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    return Journal(folder)
 
 
 def message(text: str, **fields: str) -> dict[str, bytes]:
@@ -90,21 +109,35 @@ def test_input_killed_anywhere_resumes_exactly(journal: Journal) -> None:
     assert asyncio.run(scenario()) == expected
 
 
-def test_entries_of_an_earlier_boot_are_read(journal: Journal) -> None:
-    """What was written before the machine went down is not forgotten because it came up again."""
-    journal.write(message("one"), message("two"))
-    first = read_all(journal.folder)
-    journal.write(message("last words"))
-    journal.write(message("hello"), boot=OTHER_BOOT)
+def test_folder_is_followed_whoever_writes_into_it(journal: Journal) -> None:
+    """Entries of several machines and boots among one another, of which journalctl alone would follow one."""
 
     async def scenario() -> list[bytes]:
-        async with Reading(journald_input(journal.folder, first.positions)) as reading:
-            await reading.wait_for(lambda: len(reading.lines) == 2)
-            journal.write(message("again"), boot=BOOT)
-            await reading.wait_for(lambda: len(reading.lines) == 3)
+        async with Reading(journald_input(journal.folder)) as reading:
+            for n in range(6):
+                journal.write(message(f"{n}"), boot=(BOOT, OTHER_BOOT)[n % 2])
+                await reading.wait_for(lambda: len(reading.lines) > n)  # noqa: B023
         return reading.lines
 
-    assert asyncio.run(scenario()) == [b"last words", b"hello", b"again"]
+    assert asyncio.run(scenario()) == [b"0", b"1", b"2", b"3", b"4", b"5"]
+
+
+def test_last_words_of_an_earlier_boot_are_read(system_journal: Journal) -> None:
+    """What a machine wrote before it went down is not forgotten because it came up again."""
+    system_journal.write(message("one"), boot=OTHER_BOOT)
+    before = read_all(None)
+    assert before.lines == [b"one"]
+    system_journal.write(message("last words"), boot=OTHER_BOOT)
+    system_journal.write(message("hello"), boot=THIS_BOOT)
+
+    async def scenario() -> list[bytes]:
+        async with Reading(journald_input(None, before.positions)) as reading:
+            for n in range(2, 6):
+                await reading.wait_for(lambda: len(reading.lines) >= n)  # noqa: B023
+                system_journal.write(message(f"{n}"), boot=THIS_BOOT)
+        return reading.lines
+
+    assert asyncio.run(scenario()) == [b"last words", b"hello", b"2", b"3", b"4", b"5"]
 
 
 def test_rotated_away_entry_is_said_and_nothing_more_is_skipped(
