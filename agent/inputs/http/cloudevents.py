@@ -79,26 +79,28 @@ class _Unfit(ValueError):
     """One event cannot be taken; the message says why."""
 
 
-def read_events(headers: Mapping[str, str], body: bytes) -> Events | None:
-    """The events of a request; None if it brings no CloudEvents. Headers' names count in any case; the body is without
-    its encoding."""
+def claims(headers: Mapping[str, str]) -> bool:
+    """Whether a request brings events, by its headers alone, which are asked without regard to case."""
+    return (
+        "ce-specversion" in headers
+        or "ce-type" in headers
+        or _media(headers.get("content-type", "")) in (_STRUCTURED, _BATCHED)
+    )
+
+
+def read_events(headers: Mapping[str, str], body: bytes) -> Events:
+    """The events of a request that brings some; its body is without its encoding."""
     attributes = {name.lower(): value for name, value in headers.items()}
     content_type = attributes.get("content-type", "")
-    match content_type.partition(";")[0].strip().lower():
-        case t if t == _BATCHED:
-            return _read(_batch(body)) if body.strip().startswith(b"[") else _refused("the batch is not an array")
-        case t if t == _STRUCTURED:
-            return _read(iter([body]))
-        case _ if "ce-specversion" in attributes or "ce-type" in attributes:
-            try:
-                return Events([_binary(attributes, content_type, body)], [])
-            except _Unfit as error:
-                return _refused(str(error))
-    return None
-
-
-def _refused(sentence: str) -> Events:
-    return Events([], [Problem(0, sentence)])
+    media = _media(content_type)
+    if media == _BATCHED:
+        return _read(_batch(body))
+    if media == _STRUCTURED:
+        return _read(iter([body]))
+    try:
+        return Events([_binary(attributes, content_type, body)], [])
+    except _Unfit as error:
+        return Events([], [Problem(0, str(error))])
 
 
 def _read(events: Iterator[bytes]) -> Events:
@@ -120,7 +122,7 @@ def _batch(body: bytes) -> Iterator[bytes]:
     try:
         events = _objects(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _Unfit(f"the batch is not valid JSON: {error}") from None
+        raise _Unfit(f"the batch is not a JSON array: {error}") from None
     yield from map(bytes, events)
 
 
@@ -231,8 +233,12 @@ def _described(content_type: str, kind: str, value: bytes) -> _Data:
     return _Data(b"{%b%b:%b}" % (said, quote(kind), value), is_record=False)
 
 
+def _media(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
 def _is_json(content_type: str) -> bool:
-    media = content_type.partition(";")[0].strip().lower()
+    media = _media(content_type)
     return not media or media.endswith(("/json", "+json"))
 
 
