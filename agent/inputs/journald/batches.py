@@ -69,17 +69,16 @@ class EntryBatches:
             counts.dropped = {"excluded": kept.count(False)}
             entries = list(compress(entries, kept))
         lines = [entry.line for entry in entries]
-        sparse: dict[str, list[bytes]] = {}
-        for at, entry in enumerate(entries):
-            for place, value in entry.places.items():
-                sparse.setdefault(place, [b""] * len(entries))[at] = value
+        said = dict.fromkeys(place for entry in entries for place in entry.places)
+        sparse = {place: [entry.places.get(place, b"") for entry in entries] for place in said}
         longer = [at for at, line in enumerate(lines) if len(line) > self._max_line]
+        if longer:
+            counts.noted = {"truncated": len(longer)}
+            sparse |= {place: [b""] * len(lines) for place in TRUNCATED}
         for at in longer:
             lines[at] = shortened(lines[at], self._max_line)
             for place, value in TRUNCATED.items():
-                sparse.setdefault(place, [b""] * len(entries))[at] = value
-        if longer:
-            counts.noted = {"truncated": len(longer)}
+                sparse[place][at] = value
         blocks = any(b"\n" in line for line in lines)
         return self._made(lines, counts, read_at_ns, sparse, blocks=blocks)
 

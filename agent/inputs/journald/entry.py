@@ -35,25 +35,23 @@ from agent.values import quote, unquote
 
 KEPT: Final = frozenset(("_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "_TRANSPORT", "_BOOT_ID", "_MACHINE_ID"))
 
-_WORDS: Final = (
-    ("process.name", "SYSLOG_IDENTIFIER"),
-    ("process.name", "_COMM"),
-    ("process.command_line", "_CMDLINE"),
-    ("user.id", "_UID"),
-    ("log.syslog.hostname", "_HOSTNAME"),
-    ("log.origin.file.name", "CODE_FILE"),
-    ("log.origin.function", "CODE_FUNC"),
-    ("error.code", "ERRNO"),
-    ("container.name", "CONTAINER_NAME"),
-    ("container.id", "CONTAINER_ID_FULL"),
-)
-_NUMBERS: Final = (
-    ("process.pid", "_PID"),
-    ("process.pid", "SYSLOG_PID"),
-    ("process.thread.id", "TID"),
-    ("log.origin.file.line", "CODE_LINE"),
-    ("log.syslog.facility.code", "SYSLOG_FACILITY"),
-)
+_WORDS: Final = {
+    "SYSLOG_IDENTIFIER": "process.name",
+    "_CMDLINE": "process.command_line",
+    "_UID": "user.id",
+    "_HOSTNAME": "log.syslog.hostname",
+    "CODE_FILE": "log.origin.file.name",
+    "CODE_FUNC": "log.origin.function",
+    "ERRNO": "error.code",
+    "CONTAINER_NAME": "container.name",
+    "CONTAINER_ID_FULL": "container.id",
+}
+_NUMBERS: Final = {
+    "_PID": "process.pid",
+    "TID": "process.thread.id",
+    "CODE_LINE": "log.origin.file.line",
+    "SYSLOG_FACILITY": "log.syslog.facility.code",
+}
 _PRIORITIES: Final = {
     b'"%d"' % number: {
         "log.level": quote(level),
@@ -138,22 +136,31 @@ def _places(fields: Record) -> dict[str, bytes]:
     taken = _time(fields.pop("__REALTIME_TIMESTAMP", b""))
     if time := written or taken:
         places["@timestamp"] = time
+    command = _readable(bytes(fields.pop("_COMM", b"")))
     if (priority := _PRIORITIES.get(bytes(fields.get("PRIORITY", b"")))) is not None:
         places |= priority
         del fields["PRIORITY"]
-    for place, name in _WORDS:
-        value = bytes(fields.get(name, b""))
-        if place not in places and value.startswith(b'"'):
-            places[place] = value
-            del fields[name]
-    for place, name in _NUMBERS:
-        found = _number(bytes(fields.get(name, b"")))
-        if found and place not in places:
-            places[place] = found[1]
-            del fields[name]
-    for name, value in fields.items():
-        if not name.startswith("_") or name in KEPT:
-            places[f"fields.{name}"] = _readable(bytes(value))
+    if "_PID" not in fields and (pid := _number(bytes(fields.get("SYSLOG_PID", b"")))):
+        places["process.pid"] = pid[1]
+        del fields["SYSLOG_PID"]
+    for name, raw in fields.items():
+        if name in _WORDS:
+            value = _readable(bytes(raw))
+            if value.startswith(b'"'):
+                places[_WORDS[name]] = value
+                continue
+        elif name in _NUMBERS:
+            value = bytes(raw)
+            if number := _number(value):
+                places[_NUMBERS[name]] = number[1]
+                continue
+        elif name in KEPT or not name.startswith("_"):
+            value = _readable(bytes(raw))
+        else:
+            continue
+        places["fields." + name] = value
+    if command.startswith(b'"'):
+        places.setdefault("process.name", command)
     return places
 
 

@@ -47,7 +47,11 @@ AT = {"@timestamp": "2025-11-22T10:00:00.123456Z"}
             {"MESSAGE": "m", "SYSLOG_IDENTIFIER": "serve", "_COMM": "python3", "_PID": "77", "SYSLOG_PID": "76"},
             {"message": "m", "process": {"name": "serve", "pid": 77}, "fields": {"SYSLOG_PID": "76"}},
         ),
-        ({"MESSAGE": "m", "_COMM": "python3", "_PID": "x"}, {"message": "m", "process": {"name": "python3"}}),
+        (
+            {"MESSAGE": "m", "_COMM": "python3", "_PID": "x"},
+            {"message": "m", "process": {"name": "python3"}, "fields": {"_PID": "x"}},
+        ),
+        ({"MESSAGE": "m", "SYSLOG_PID": "76"}, {"message": "m", "process": {"pid": 76}}),
         (
             {"MESSAGE": "m", "_SYSTEMD_UNIT": "model.service", "_HOSTNAME": "gpu-7", "_CAP_EFFECTIVE": "0"},
             {
