@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ConfigError
+from agent.inputs.contract import Stop
 from agent.inputs.journald.child import command
 from agent.inputs.journald.config import JournaldConfig
 from agent.inputs.journald.state import SOURCE, encode_position
+from agent.record import Batch
 from tests.servers.journal import BOOT, Journal
-from tests.unit.journald.reading import Reading, journald_input, read_all
+from tests.unit.journald.reading import PATIENCE_SECS, Reading, journald_input, read_all
 
 OTHER_BOOT = BOOT[::-1]
 THIS_BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
@@ -268,6 +270,35 @@ def test_idle_when_quiet_at_the_end(journal: Journal) -> None:
 
     journal.write(message("one"))
     assert asyncio.run(scenario(asyncio.run(scenario({})).positions)).lines == []
+
+
+def test_journalctl_waits_while_the_queue_has_no_room(journal: Journal) -> None:
+    """A long journal is not read into memory: journalctl cannot get rid of it, and so does not end."""
+    journal.write(*({"MESSAGE": b"%d " % n + b"x" * 20_000} for n in range(300)))
+
+    async def scenario() -> int:
+        room = asyncio.Event()
+        waiting: list[Batch] = []
+        stop = Stop()
+        stop.ask()
+
+        async def emit(batch: Batch) -> None:
+            waiting.append(batch)
+            await room.wait()
+
+        task = asyncio.create_task(journald_input(journal.folder).run(emit, stop))
+        async with asyncio.timeout(PATIENCE_SECS):
+            while not waiting:
+                await asyncio.sleep(0.001)
+            for _ in range(200):
+                await asyncio.sleep(0.001)
+            assert len(waiting) == 1
+            assert any(map(is_journalctl, children()))
+            room.set()
+            await task
+        return sum(len(batch.lines) for batch in waiting)
+
+    assert asyncio.run(scenario()) == 300
 
 
 def test_nothing_is_left_running(journal: Journal) -> None:

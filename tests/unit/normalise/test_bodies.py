@@ -290,10 +290,14 @@ def test_llm_calls(body: dict[str, Any], expected: dict[str, Any]) -> None:
             {"inputs": [{"name": 7, **IRIS}]},
             {"ml": {"inputs": {"value": [{"name": 7, **IRIS}]}}},
         ),
+        (
+            {"event": "scaled out", "instances": ["i-1", "i-2"]},
+            {"message": "scaled out", "ml": {"inputs": {"value": ["i-1", "i-2"]}}},
+        ),
         ({"instances": 3}, {"ml": {"inputs": {"value": 3}}}),
         ({"instances": []}, {"ml": {"inputs": {"value": []}}}),
         (
-            {"instances": [1, 2], "batch_size": 5},
+            {"instances": [1, 2], "ml.inference.batch_size": 5},
             {"ml": {"inputs": {"value": [1, 2]}, "inference": {"batch_size": 5}}},
         ),
         ({"model": "m", "input": "x"}, {"ml": {"model": {"name": "m"}, "inputs": {"value": "x"}}}),

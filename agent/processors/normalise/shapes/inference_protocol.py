@@ -22,9 +22,9 @@ from agent.values import Value, is_string, unquote
 REQUESTED: Final = "requested_outputs"
 """Where the list of wanted outputs goes."""
 
-_BODY: Final = frozenset(
-    ("id", "model_name", "model_version", "parameters", "inputs", "outputs", "@timestamp", "cloudevent")
-)
+_PAYLOADS: Final = frozenset(("inputs", "outputs", "instances"))
+_BODY: Final = _PAYLOADS | {"id", "model_name", "model_version", "parameters", "predictions", "signature_name"}
+_OF_TRANSPORT: Final = frozenset(("@timestamp", "cloudevent"))
 _SIZES: Final = frozenset(("ml.inference.batch_size", "batch_size"))
 _TENSOR: Final = frozenset(("name", "shape", "datatype"))
 _OF_REQUESTED: Final = frozenset(("name", "parameters"))
@@ -36,11 +36,9 @@ _shape: Final = msgspec.json.Decoder(list[int], strict=True).decode
 
 def is_body(keys: Collection[str]) -> bool:
     """Whether a record with these keys may be a body. Only what has no keys but a body's, and those its transport adds,
-    is looked at: ``inputs`` and ``outputs`` alone are everybody's words."""
+    is looked at: ``inputs``, ``outputs`` and ``instances`` alone are everybody's words."""
     names = set(keys)
-    if "instances" in names:
-        return True
-    return not names.isdisjoint(("inputs", "outputs")) and all("." in name for name in names - _BODY)
+    return not names.isdisjoint(_PAYLOADS) and all("." in name for name in names - _BODY - _OF_TRANSPORT)
 
 
 def lay_flat(record: Record) -> Record:
