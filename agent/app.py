@@ -24,6 +24,7 @@ from agent.inputs import InputConfig
 from agent.inputs.contract import Input, Stop
 from agent.inputs.exec.config import ExecConfig
 from agent.inputs.file.config import FileConfig
+from agent.inputs.journald.config import JournaldConfig
 from agent.inputs.options import LineOptions
 from agent.inputs.stdin.config import StdinConfig
 from agent.log import Log
@@ -62,6 +63,10 @@ def make_input(config: InputConfig, positions: Mapping[str, bytes], child: "Chil
             from agent.inputs.file.input import FileInput
 
             return FileInput(config, positions)
+        case JournaldConfig():
+            from agent.inputs.journald.input import JournaldInput
+
+            return JournaldInput(config, positions)
         case StdinConfig():
             from agent.inputs.stdin.input import StdinInput
 

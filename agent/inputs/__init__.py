@@ -4,9 +4,10 @@ from typing import get_args
 
 from agent.inputs.exec.config import ExecConfig
 from agent.inputs.file.config import FileConfig
+from agent.inputs.journald.config import JournaldConfig
 from agent.inputs.stdin.config import StdinConfig
 
-InputConfig = FileConfig | StdinConfig | ExecConfig
+InputConfig = ExecConfig | FileConfig | JournaldConfig | StdinConfig
 """What an entry of ``inputs`` can be, told apart by its ``type``."""
 
 INPUTS: tuple[type[InputConfig], ...] = get_args(InputConfig)

@@ -50,6 +50,10 @@ class LineBatches:
         columns = {"log.offset": _texts(starts)} if offsets else {}
         return Batch(self._input, origin, read_at_ns, lines, columns, constants, counts)
 
+    def wanted(self, lines: Sequence[bytes]) -> list[bool]:
+        """Which of these lines the operator wants."""
+        return list(map(self._wanted, lines))
+
     def _wanted(self, line: bytes) -> bool:
         if self._include and not any(search(line) for search in self._include):
             return False

@@ -14,6 +14,7 @@ from agent.values import Column, quote
 ECS_VERSION: Final = "9.2.0"
 _TIME: Final = "@timestamp"
 _READ_MARK: Final = "labels.timestamp"
+_MODELS_OF_CALLS: Final = ("gen_ai.request.model", "gen_ai.response.model")
 _FIXED: Final = {"ecs.version": quote(ECS_VERSION), "data_stream.type": quote("logs")}
 
 
@@ -37,15 +38,11 @@ def enrich(batch: Batch, identity: Mapping[str, bytes]) -> Batch:
             "data_stream.namespace": quote(table.namespace),
             **table.constants,
         }
-        if (
-            "gen_ai.request.model" in table.places
-            and "ml.model.name" not in table.places
-            and "ml.model.name" not in constants
-        ):
-            # The model an LLM call asks for names the model only where nobody else does.
-            _add_columns(
-                table, {"ml.model.name": table.columns[table.places.index("gen_ai.request.model")]}, aligned=True
-            )
+        if "ml.model.name" not in table.places and "ml.model.name" not in constants:
+            # The model of an LLM call names the model only where nobody else does.
+            for place in _MODELS_OF_CALLS:
+                if place in table.places:
+                    _add_columns(table, {"ml.model.name": table.columns[table.places.index(place)]}, aligned=True)
         for place in table.places:
             constants.pop(place, None)
         table.constants = constants

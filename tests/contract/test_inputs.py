@@ -181,7 +181,7 @@ def test_counts_what_it_takes_and_what_it_drops(source: Source) -> None:
         assert sum(c.kept for c in counts) == len(queue.lines)
         assert sum(c.dropped.get("excluded", 0) for c in counts) == 1
         assert sum(c.noted.get("truncated", 0) for c in counts) == 1
-        assert sum(c.bytes for c in counts) == len(data)
+        assert sum(c.bytes for c in counts) == source.size(data)
 
     asyncio.run(scenario())
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 INSTALL_SECS = 300
-_SBIN = "/usr/sbin:/sbin:/usr/local/sbin"
+_SBIN = "/usr/sbin:/sbin:/usr/local/sbin:/usr/lib/systemd:/lib/systemd"
 
 
 def debian_command(name: str, package: str) -> str:

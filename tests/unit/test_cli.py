@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent import __version__, cli
+from agent.config.problem import listed
+from agent.inputs import INPUTS
 
 GOOD = "model: {name: fraud-scorer}\ninputs: [{type: stdin}]\noutputs: [{type: stdout}]\n"
 
@@ -70,9 +72,10 @@ def test_check_prints_every_mistake(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("model: {nam: x}\ninputs: [{type: fil}]\noutputs: [{type: stdout}]\n")
     done = modeltail("check", "x.yaml", folder=tmp_path)
     assert done.returncode == cli.UNUSABLE
+    kinds = listed(str(kind.__struct_config__.tag) for kind in INPUTS)
     assert done.stdout.splitlines() == [
         "x.yaml:1:9: model.nam: is not a setting; did you mean `name`?",
-        "x.yaml:2:17: inputs[0].type: must be `file`, `stdin` or `exec`, not `fil`; did you mean `file`?",
+        f"x.yaml:2:17: inputs[0].type: must be {kinds}, not `fil`; did you mean `file`?",
     ]
     assert done.stderr == "2 mistakes in x.yaml\n"
 

@@ -152,6 +152,8 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "gen_ai.response.finish_reasons": _KEYWORD,
     "gen_ai.usage.input_tokens": _LONG,
     "gen_ai.usage.output_tokens": _LONG,
+    "gen_ai.usage.cache_read.input_tokens": _LONG,
+    "gen_ai.usage.reasoning.output_tokens": _LONG,
     "tags": _KEYWORD,
     "labels": _FLATTENED,
     "fields": _FLATTENED,

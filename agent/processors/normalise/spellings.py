@@ -64,6 +64,7 @@ _KEYS: Final[list[tuple[Reader, str]]] = [
     *_spelt(Identifier("service.version"), "service.version"),
     *_spelt(Keyword("service.environment"), "service.environment"),
     *_spelt(Keyword("service.node.name"), "service.node.name"),
+    *_spelt(Keyword("kubernetes.namespace"), "kubernetes.namespace"),
     *_spelt(Keyword("process.name"), "process.name"),
     *_spelt(Long("process.pid"), "process.pid"),
     *_spelt(Keyword("process.thread.name"), "process.thread.name"),
@@ -100,6 +101,7 @@ _KEYS: Final[list[tuple[Reader, str]]] = [
     *_spelt(Keyword("user.name"), "user.name"),
     *_spelt(Keyword("user_agent.original"), "user_agent.original"),
     *_spelt(Identifier("ml.inference.id"), "ml.inference.id inference_id request_id requestId req_id prediction_id id"),
+    *_spelt(OneOf("ml.inference.phase", "request", "response"), "ml.inference.phase"),
     *_spelt(Long("ml.inference.batch_size"), "ml.inference.batch_size batch_size"),
     *_spelt(Keyword("ml.model.name"), "ml.model.name model_name model.name model"),
     *_spelt(Identifier("ml.model.version"), "ml.model.version model_version model.version"),
@@ -114,6 +116,8 @@ _KEYS: Final[list[tuple[Reader, str]]] = [
     *_spelt(Keywords("gen_ai.response.finish_reasons"), "gen_ai.response.finish_reasons"),
     *_spelt(Long("gen_ai.usage.input_tokens"), "gen_ai.usage.input_tokens"),
     *_spelt(Long("gen_ai.usage.output_tokens"), "gen_ai.usage.output_tokens"),
+    *_spelt(Long("gen_ai.usage.cache_read.input_tokens"), "gen_ai.usage.cache_read.input_tokens"),
+    *_spelt(Long("gen_ai.usage.reasoning.output_tokens"), "gen_ai.usage.reasoning.output_tokens"),
 ]
 
 

@@ -2,9 +2,10 @@
 
 from tests.contract.sources.exec import ExecSource
 from tests.contract.sources.file import FileSource
+from tests.contract.sources.journald import JournaldSource
 from tests.contract.sources.source import Source
 from tests.contract.sources.stdin import StdinSource
 
-SOURCES: list[type[Source]] = [ExecSource, FileSource, StdinSource]
+SOURCES: list[type[Source]] = [ExecSource, FileSource, JournaldSource, StdinSource]
 
 __all__ = ["SOURCES", "Source"]

@@ -29,5 +29,9 @@ class Source:
         """The lines that were written, out of a batch."""
         return batch.lines
 
+    def size(self, data: bytes) -> int:
+        """How many of the bytes that were written the input counts."""
+        return len(data)
+
     def close(self) -> None:
         """Let go of what the source holds."""

@@ -130,6 +130,7 @@ def test_llm_call_lands_in_gen_ai() -> None:
             "outputs": {"value": [{"index": 0, "finish_reason": "stop", "message": {"content": "ho"}}]},
         },
         "gen_ai": {
+            "operation": {"name": "chat"},
             "request": {"model": "gpt-4o"},
             "response": {"finish_reasons": ["stop"]},
             "usage": {"input_tokens": 5, "output_tokens": 7},

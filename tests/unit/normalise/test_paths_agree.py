@@ -27,6 +27,8 @@ ODD_KEYS = [
     "messages",
     "usage",
     "choices",
+    "prompt",
+    "object",
     "text",
     "record",
     "host",
@@ -65,6 +67,8 @@ VALUES = [
     '{"prompt_tokens":3}',
     '"caf\u00e9"',
     '{"message":"m","level":{"name":"INFO"},"time":{"repr":"x"}}',
+    '[{"name":"x","shape":[2, 3],"datatype":"FP32","data":[1.10]}]',
+    '"chat.completion"',
 ]
 
 key = st.sampled_from(SPELLINGS) | st.sampled_from(ODD_KEYS)

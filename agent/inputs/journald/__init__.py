@@ -1,0 +1,1 @@
+"""Input ``journald``: what services write into systemd's journal."""
