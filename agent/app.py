@@ -23,6 +23,7 @@ from agent.host import host
 from agent.inputs import InputConfig
 from agent.inputs.contract import Input, Stop
 from agent.inputs.file.config import FileConfig
+from agent.inputs.http.config import HttpConfig
 from agent.inputs.stdin.config import StdinConfig
 from agent.log import Log
 from agent.model import identity
@@ -55,6 +56,10 @@ def make_input(config: InputConfig, positions: Mapping[str, bytes]) -> Input:
             from agent.inputs.file.input import FileInput
 
             return FileInput(config, positions)
+        case HttpConfig():
+            from agent.inputs.http.input import HttpInput
+
+            return HttpInput(config)
         case StdinConfig():
             from agent.inputs.stdin.input import StdinInput
 

@@ -67,14 +67,15 @@ def test_check_says_what_a_good_file_means(tmp_path: Path) -> None:
 
 def test_check_prints_every_mistake(tmp_path: Path) -> None:
     """On standard output, one a line, to be read by editors too."""
-    (tmp_path / "x.yaml").write_text("model: {nam: x}\ninputs: [{type: fil}]\noutputs: [{type: stdout}]\n")
+    (tmp_path / "x.yaml").write_text("model: {nam: x}\ninputs: [{type: file, path: x}]\noutputs: [{type: stdout}]\n")
     done = modeltail("check", "x.yaml", folder=tmp_path)
     assert done.returncode == cli.UNUSABLE
     assert done.stdout.splitlines() == [
         "x.yaml:1:9: model.nam: is not a setting; did you mean `name`?",
-        "x.yaml:2:17: inputs[0].type: must be `file` or `stdin`, not `fil`; did you mean `file`?",
+        "x.yaml:2:10: inputs[0].paths: is missing",
+        "x.yaml:2:23: inputs[0].path: is not a setting; did you mean `paths`?",
     ]
-    assert done.stderr == "2 mistakes in x.yaml\n"
+    assert done.stderr == "3 mistakes in x.yaml\n"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """Something that writes, for every input: what the suite of `test_inputs.py` runs over."""
 
 from tests.contract.sources.file import FileSource
+from tests.contract.sources.http import HttpSource
 from tests.contract.sources.source import Source
 from tests.contract.sources.stdin import StdinSource
 
-SOURCES: list[type[Source]] = [FileSource, StdinSource]
+SOURCES: list[type[Source]] = [FileSource, HttpSource, StdinSource]
 
 __all__ = ["SOURCES", "Source"]

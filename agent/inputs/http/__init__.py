@@ -1,0 +1,1 @@
+"""Input ``http``: records posted by programs of this machine or its neighbours."""
