@@ -24,6 +24,7 @@ from agent.inputs import InputConfig
 from agent.inputs.contract import Input, Stop
 from agent.inputs.file.config import FileConfig
 from agent.inputs.http.config import HttpConfig
+from agent.inputs.otlp.config import OtlpConfig
 from agent.inputs.stdin.config import StdinConfig
 from agent.log import Log
 from agent.model import identity
@@ -60,6 +61,10 @@ def make_input(config: InputConfig, positions: Mapping[str, bytes]) -> Input:
             from agent.inputs.http.input import HttpInput
 
             return HttpInput(config)
+        case OtlpConfig():
+            from agent.inputs.otlp.input import OtlpInput
+
+            return OtlpInput(config)
         case StdinConfig():
             from agent.inputs.stdin.input import StdinInput
 

@@ -4,9 +4,10 @@ from typing import get_args
 
 from agent.inputs.file.config import FileConfig
 from agent.inputs.http.config import HttpConfig
+from agent.inputs.otlp.config import OtlpConfig
 from agent.inputs.stdin.config import StdinConfig
 
-InputConfig = FileConfig | HttpConfig | StdinConfig
+InputConfig = FileConfig | HttpConfig | OtlpConfig | StdinConfig
 """What an entry of ``inputs`` can be, told apart by its ``type``."""
 
 INPUTS: tuple[type[InputConfig], ...] = get_args(InputConfig)

@@ -30,6 +30,7 @@ from agent.record import Batch
 _GOODBYE_SECS = 1.0
 _LINGER_SECS = 2.0
 """How long the rest of a body is read that was refused unread, so that the client gets to see why."""
+_READ_BYTES = 1024**2
 _REQUEST_ID_CHARS = 200
 
 _log = Log("inputs.http")
@@ -91,6 +92,7 @@ class Receiver:
             auto_decompress=False,  # its limit would be ours to guess
             keepalive_timeout=config.idle_timeout,
             lingering_time=_LINGER_SECS,
+            read_bufsize=_READ_BYTES,
         )
         self._server = server
 

@@ -2,9 +2,10 @@
 
 from tests.contract.sources.file import FileSource
 from tests.contract.sources.http import HttpSource
+from tests.contract.sources.otlp import OtlpSource
 from tests.contract.sources.source import Source
 from tests.contract.sources.stdin import StdinSource
 
-SOURCES: list[type[Source]] = [FileSource, HttpSource, StdinSource]
+SOURCES: list[type[Source]] = [FileSource, HttpSource, OtlpSource, StdinSource]
 
 __all__ = ["SOURCES", "Source"]
