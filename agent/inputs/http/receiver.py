@@ -10,13 +10,14 @@ import hmac
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import cast
 
 from aiohttp import web
 
 from agent.errors import NoRoom
 from agent.inputs.contract import Activity, Emit, Stop
-from agent.inputs.http.answers import Answer, Refusal, Refused
+from agent.inputs.http.answers import RETRY_AFTER_SECS, Answer, Refusal, Refused
 from agent.inputs.http.body import Held, Room, encoding_of, expand, read_body
 from agent.inputs.http.config import ReceiverOptions
 from agent.inputs.http.dialect import Dialect
@@ -28,6 +29,7 @@ from agent.log import Log
 from agent.record import Batch
 
 _GOODBYE_SECS = 1.0
+_AT_ONCE_SECS = 0.01
 _LINGER_SECS = 2.0
 """How long the rest of a body is read that was refused unread, so that the client gets to see why."""
 _READ_BYTES = 1024**2
@@ -111,30 +113,36 @@ class Receiver:
                 _log.info("An input is listening", input=self.id, address=address_of(each))
             yield
             self._stopping = True
-            await asyncio.sleep(0)  # connections that the kernel has made already
-            for listener in listeners:
-                listener.close()
-            server.pre_shutdown()
-            await self._none_under_way.wait()
+            await self._none_under_way.wait()  # meanwhile whoever comes is told to come again later
         finally:
             self._stopping = True
             for listener in listeners:
                 listener.close()
-            await server.shutdown(_GOODBYE_SECS if not self._under_way else 0.01)
+            server.pre_shutdown()
+            await server.shutdown(_GOODBYE_SECS if not self._under_way else _AT_ONCE_SECS)
             await self._none_under_way.wait()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # connections end a turn after their requests
 
     async def _answer(self, request: web.BaseRequest, gatherer: Gatherer) -> web.Response:
-        self._last_request = time.monotonic()
-        self._under_way += 1
-        self._none_under_way.clear()
         try:
-            return self._response(request, await self._taken(request, gatherer))
+            if self._stopping:
+                raise Refusal(503, "modeltail is stopping; send this request again later")
+            with self._counted():
+                answer = await self._taken(request, gatherer)
+            return self._response(request, answer)
         except Refusal as refusal:
             _log.warning("A request was refused", input=self.id, status=refusal.status, reason=refusal.reason)
             answer = self._dialect.refuse(request.headers, refusal)
             answer.headers = {**answer.headers, **refusal.headers}
             return self._response(request, answer)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._last_request = time.monotonic()
+        self._under_way += 1
+        self._none_under_way.clear()
+        try:
+            yield
         finally:
             self._under_way -= 1
             if not self._under_way:
@@ -154,8 +162,6 @@ class Receiver:
 
     async def _taken(self, request: web.BaseRequest, gatherer: Gatherer) -> Answer:
         """The answer once what the request brought is in the queue. Raises ``Refusal`` when nothing of it is."""
-        if self._stopping:
-            raise Refusal(503, "modeltail is stopping; send this request again later")
         self._check_token(request)
         if request.path != self._dialect.path:
             raise Refusal(404, f"records are taken at {self._dialect.path}")
@@ -219,12 +225,22 @@ class Receiver:
 
 
 class _TurnedAway(asyncio.Protocol):
-    """One connection too many: told so, and closed."""
+    """One connection too many: told so, and closed. What it sends meanwhile is read, or the answer would be lost with
+    the connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Answer before anything was asked."""
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(
-            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        self._transport = cast("asyncio.Transport", transport)
+        self._timer = asyncio.get_running_loop().call_later(_GOODBYE_SECS, self._transport.abort)
+        self._transport.write(
+            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: %d\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            % RETRY_AFTER_SECS
         )
-        transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """It has asked, so it reads."""
+        self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is left to do."""
+        self._timer.cancel()

@@ -51,15 +51,27 @@ _SECOND_NS: Final = 1_000_000_000
 _REMEMBERED_KEYS: Final = 4096
 _NO_TRACE: Final = {"", "0" * 32, "0" * 16}
 
-_keys: dict[str, bytes] = {}
+
+class _Keys(dict[str, bytes]):
+    """A key's JSON text and the colon, remembered: SDKs send the same few."""
+
+    def __missing__(self, name: str) -> bytes:
+        if len(self) >= _REMEMBERED_KEYS:
+            self.clear()
+        text = self[name] = quote(name) + b":"
+        return text
+
+
+_keys: Final = _Keys()
 
 
 class Common(msgspec.Struct):
-    """What the records of one scope have in common: JSON texts by key, and the keys they take where a record has one of
-    that name itself."""
+    """What the records of one scope have in common: JSON texts by key, the keys they take where a record has one of
+    that name itself, and all of it as the end of a line."""
 
     members: dict[str, bytes]
     instead: dict[str, str]
+    text: bytes = b""
 
 
 class LogRecord(msgspec.Struct):
@@ -98,6 +110,7 @@ def common_of(resource: Members, scope_name: str, scope_version: str, scope: Mem
         add("scope.version", "scope.version", quote(scope_version))
     for name, value in scope:
         add(f"scope.{name}", f"scope.{name}", value)
+    common.text = b"".join([b"," + _keys[key] + value for key, value in common.members.items()])
     return common
 
 
@@ -120,9 +133,9 @@ def line_of(record: LogRecord, common: Common) -> bytes:
     if record.severity_number:
         members["severity_number"] = b"%d" % record.severity_number
     if record.trace_id not in _NO_TRACE:
-        members["trace.id"] = quote(record.trace_id)
+        members["trace.id"] = b'"%b"' % record.trace_id.encode()
     if record.span_id not in _NO_TRACE:
-        members["span.id"] = quote(record.span_id)
+        members["span.id"] = b'"%b"' % record.span_id.encode()
     if record.flags:
         members["trace_flags"] = b"%d" % record.flags
     if record.event_name:
@@ -134,26 +147,19 @@ def line_of(record: LogRecord, common: Common) -> bytes:
     for name, value in record.attributes:
         key = ATTRIBUTES.get(name, name)
         members[key if key not in members else _free(members, f"attributes.{name}")] = value
-    for key, value in common.members.items():
-        members[key if key not in members else _free(members, common.instead[key])] = value
-    return b"{%b}" % b",".join([_key(name) + value for name, value in members.items()])
+    end = common.text if members else common.text[1:]
+    if not common.members.keys().isdisjoint(members):
+        end = b""
+        for key, value in common.members.items():
+            members[key if key not in members else _free(members, common.instead[key])] = value
+    return b"{%b%b}" % (b",".join([_keys[name] + value for name, value in members.items()]), end)
 
 
 def object_of(members: Members) -> bytes:
     """A map as a value."""
-    return b"{%b}" % b",".join([_key(name) + value for name, value in members])
+    return b"{%b}" % b",".join([_keys[name] + value for name, value in members])
 
 
 def _free(members: dict[str, bytes], key: str) -> str:
     """A key that is not taken. The second choice is numbered by how many there are, so that looking is not long."""
     return key if key not in members else f"{key}#{len(members)}"
-
-
-def _key(name: str) -> bytes:
-    """The key's JSON text and the colon, remembered: SDKs send the same few."""
-    text = _keys.get(name)
-    if text is None:
-        if len(_keys) >= _REMEMBERED_KEYS:
-            _keys.clear()
-        text = _keys[name] = quote(name) + b":"
-    return text

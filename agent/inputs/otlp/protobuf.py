@@ -75,7 +75,10 @@ def _members(pairs: Iterable[Any]) -> list[tuple[str, bytes]]:
 
 
 def _value(value: Any) -> bytes:
-    write = _VALUES.get(value.WhichOneof("value"))
+    kind = value.WhichOneof("value")
+    if kind == "string_value":
+        return quote(value.string_value)
+    write = _VALUES.get(kind)
     return b"null" if write is None else write(value)
 
 
@@ -86,7 +89,6 @@ def _double(number: float) -> bytes:
 
 
 _VALUES: Final[dict[str | None, Callable[[Any], bytes]]] = {
-    "string_value": lambda value: quote(value.string_value),
     "bool_value": lambda value: b"true" if value.bool_value else b"false",
     "int_value": lambda value: b"%d" % value.int_value,
     "double_value": lambda value: _double(value.double_value),

@@ -13,17 +13,18 @@ from agent.inputs.otlp.document import LogRecord, common_of, line_of, object_of
 MAX_MEMBERS: Final = 1_500_000
 """Objects, or commas, of a request: what they are decoded to takes twenty times their least length."""
 _NUMBER: Final = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?").fullmatch
+_ABSENT: Final = msgspec.Raw()
 _HEX: Final = re.compile(r"[0-9A-Fa-f]*").fullmatch
 
 
 class _Value(msgspec.Struct, rename="camel"):
-    string_value: msgspec.Raw | None = None
+    string_value: msgspec.Raw = _ABSENT
     bool_value: bool | None = None
-    int_value: msgspec.Raw | None = None
-    double_value: msgspec.Raw | None = None
+    int_value: msgspec.Raw = _ABSENT
+    double_value: msgspec.Raw = _ABSENT
     array_value: "_Values | None" = None
     kvlist_value: "_Members | None" = None
-    bytes_value: msgspec.Raw | None = None
+    bytes_value: msgspec.Raw = _ABSENT
 
 
 class _Values(msgspec.Struct):
@@ -153,19 +154,22 @@ def _members(members: Iterable[_Member] | None) -> list[tuple[str, bytes]]:
 
 def _text(value: _Value) -> bytes:
     """The value as it was written; numbers in quotes without them."""
-    if value.string_value is not None:
-        return bytes(value.string_value)
-    if value.int_value is not None:
-        return _number(bytes(value.int_value))
-    if value.double_value is not None:
-        return _number(bytes(value.double_value))
+    if said := _said(value.string_value) or _said(value.bytes_value):
+        return said
+    if said := _said(value.int_value) or _said(value.double_value):
+        return _number(said)
     if value.bool_value is not None:
         return b"true" if value.bool_value else b"false"
     if value.kvlist_value is not None:
         return object_of(_members(value.kvlist_value.values))
     if value.array_value is not None:
         return b"[%b]" % b",".join([_text(each) for each in value.array_value.values or ()])
-    return b"null" if value.bytes_value is None else bytes(value.bytes_value)
+    return b"null"
+
+
+def _said(value: msgspec.Raw) -> bytes:
+    text = bytes(value)
+    return b"" if text == b"null" else text
 
 
 def _number(text: bytes) -> bytes:
