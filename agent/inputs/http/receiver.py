@@ -131,7 +131,8 @@ class Receiver:
                 answer = await self._taken(request, gatherer)
             return self._response(request, answer)
         except Refusal as refusal:
-            _log.warning("A request was refused", input=self.id, status=refusal.status, reason=refusal.reason)
+            if not refusal.temporary:
+                _log.warning("A request was refused", input=self.id, status=refusal.status, reason=refusal.reason)
             answer = self._dialect.refuse(request.headers, refusal)
             answer.headers = {**answer.headers, **refusal.headers}
             return self._response(request, answer)
