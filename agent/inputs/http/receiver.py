@@ -33,7 +33,7 @@ _AT_ONCE_SECS = 0.01
 _LINGER_SECS = 2.0
 """How long the rest of a body is read that was refused unread, so that the client gets to see why."""
 _READ_BYTES = 256 * 1024
-"""What is read ahead of a connection, once or twice: the larger, the fewer turns a batch takes; but nobody counts it."""
+"""Up to twice as much is read ahead on a connection, uncounted: the more, the fewer turns a batch takes."""
 _REQUEST_ID_CHARS = 200
 
 _log = Log("inputs.http")
