@@ -24,8 +24,10 @@ from agent.inputs import InputConfig
 from agent.inputs.contract import Input, Stop
 from agent.inputs.exec.config import ExecConfig
 from agent.inputs.file.config import FileConfig
+from agent.inputs.http.config import HttpConfig
 from agent.inputs.journald.config import JournaldConfig
 from agent.inputs.options import LineOptions
+from agent.inputs.otlp.config import OtlpConfig
 from agent.inputs.stdin.config import StdinConfig
 from agent.log import Log
 from agent.model import identity
@@ -67,6 +69,14 @@ def make_input(config: InputConfig, positions: Mapping[str, bytes], child: "Chil
             from agent.inputs.journald.input import JournaldInput
 
             return JournaldInput(config, positions)
+        case HttpConfig():
+            from agent.inputs.http.input import HttpInput
+
+            return HttpInput(config)
+        case OtlpConfig():
+            from agent.inputs.otlp.input import OtlpInput
+
+            return OtlpInput(config)
         case StdinConfig():
             from agent.inputs.stdin.input import StdinInput
 

@@ -2,6 +2,7 @@
 
 ModeltailError
 ├── ConfigError          the configuration cannot be used; nothing was touched. Exit status 1
+├── NoRoom               the queue had no room for a batch within the time it could wait; nothing of it is kept
 ├── QueueError           the queue folder cannot be used at all (locked, not a folder). Exit status 1
 └── SendError            a whole batch was not taken by an output
     ├── Retryable        the answer was "not now": send again later
@@ -27,6 +28,11 @@ class ConfigError(ModeltailError):
 
 class QueueError(ModeltailError):
     """The queue directory cannot be used at all: another agent holds it, or it is not a directory we may write."""
+
+
+class NoRoom(ModeltailError):
+    """The queue had no room for a batch within its ``patience_secs``. Nothing of it is in the queue; it can be offered
+    again."""
 
 
 class SendError(ModeltailError):

@@ -40,7 +40,8 @@ class Pipeline:
             if below is not None:
                 batch = self._without(batch, below)
             documents = render(batch, self._run, next(self._numbers))
-            await self._queue.append(Entry(batch.input, documents, batch.origin, batch.counts), on_full)
+            entry = Entry(batch.input, documents, batch.origin, batch.counts)
+            await self._queue.append(entry, on_full, batch.patience_secs)
 
         return emit
 

@@ -72,6 +72,7 @@ class Batch(msgspec.Struct):
     and what a record says of itself comes before them; ``@timestamp`` in ``sparse`` replaces the time of reading, and
     ``log.level`` there goes with ``event.severity``.
     ``counts.accepted`` and ``counts.bytes`` are set by the input and include lines it dropped itself.
+    ``patience_secs`` is how long it may wait for room where ``on_full`` is ``block``: then ``emit`` raises ``NoRoom``.
     """
 
     input: str
@@ -84,6 +85,7 @@ class Batch(msgspec.Struct):
     tables: "list[Table]" = []
     sparse: dict[str, list[bytes]] = {}
     blocks: bool = False
+    patience_secs: float | None = None
 
 
 class Table(msgspec.Struct):

@@ -4,10 +4,12 @@ from typing import get_args
 
 from agent.inputs.exec.config import ExecConfig
 from agent.inputs.file.config import FileConfig
+from agent.inputs.http.config import HttpConfig
 from agent.inputs.journald.config import JournaldConfig
+from agent.inputs.otlp.config import OtlpConfig
 from agent.inputs.stdin.config import StdinConfig
 
-InputConfig = ExecConfig | FileConfig | JournaldConfig | StdinConfig
+InputConfig = ExecConfig | FileConfig | HttpConfig | JournaldConfig | OtlpConfig | StdinConfig
 """What an entry of ``inputs`` can be, told apart by its ``type``."""
 
 INPUTS: tuple[type[InputConfig], ...] = get_args(InputConfig)

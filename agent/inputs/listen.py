@@ -37,6 +37,7 @@ Address = Annotated[
     ),
 ]
 Kind = Literal["stream", "datagram"]
+PemFile = Annotated[str, Meta(min_length=1)]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -51,14 +52,11 @@ class Place(msgspec.Struct, frozen=True):
 class TlsOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """TLS of a listening input."""
 
-    certificate: Annotated[str, Meta(min_length=1, description="PEM file of the certificate, its chain included.")]
-    key: Annotated[
-        str | None, Meta(min_length=1, description="PEM file of its key, unless it is in `certificate`.")
-    ] = None
+    certificate: Annotated[PemFile, Meta(description="PEM file of the certificate, its chain included.")]
+    key: Annotated[PemFile | None, Meta(description="PEM file of its key, unless it is in `certificate`.")] = None
     client_ca: Annotated[
-        str | None,
+        PemFile | None,
         Meta(
-            min_length=1,
             description="PEM file of the authority that clients' certificates must be from; without it clients need "
             "none.",
         ),

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from agent.errors import QueueError
+from agent.errors import NoRoom, QueueError
 from agent.log import Log
 from agent.queue.admission import Admission
 from agent.queue.config import MaxLag, OnFull, QueueConfig, ShedLevel
@@ -236,17 +236,18 @@ class Queue:
 
     # Appending.
 
-    async def append(self, entry: Entry, on_full: OnFull) -> None:
+    async def append(self, entry: Entry, on_full: OnFull, patience_secs: float | None = None) -> None:
         """Put a batch into the queue; returns when it is there as far as the sync policy says.
 
         When the queue is full, or the disk takes nothing, it waits, drops the oldest segment, or drops the batch
         (counted as ``queue_full``), as ``on_full`` says; neither kind of dropping waits for the disk. What is dropped
         is counted, and its position moved, in one write, at the latest a second after the disk takes any: a process
         killed before that has neither, and reads the records again where the input can. A cancelled append may still
-        be written, together with its position.
+        be written, together with its position. Raises ``NoRoom`` when it would have to wait longer than
+        ``patience_secs`` to be let in; then nothing of it is in the queue.
         """
         raw_bytes = entry.raw_bytes
-        if not await self._admission.admit(raw_bytes, on_full):
+        if not await self._admitted(raw_bytes, on_full, patience_secs):
             self._drop(entry)
             return
         deflate_large(entry)
@@ -255,6 +256,15 @@ class Queue:
         self._admission.waiting_bytes += raw_bytes
         self._write_wanted.set()
         await waiting.done
+
+    async def _admitted(self, raw_bytes: int, on_full: OnFull, patience_secs: float | None) -> bool:
+        if patience_secs is None:
+            return await self._admission.admit(raw_bytes, on_full)
+        try:
+            async with asyncio.timeout(patience_secs):
+                return await self._admission.admit(raw_bytes, on_full)
+        except TimeoutError:
+            raise NoRoom("the queue has no room") from None
 
     def _drop(self, entry: Entry) -> None:
         if not self._late:

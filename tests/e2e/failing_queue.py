@@ -12,10 +12,10 @@ from agent.queue.queue import Queue
 def _fail_when_told() -> None:
     append = Queue.append
 
-    async def fail_or_append(self: Queue, entry: Entry, on_full: OnFull) -> None:
+    async def fail_or_append(self: Queue, entry: Entry, on_full: OnFull, patience_secs: float | None = None) -> None:
         if (self.folder.parent / "fail").exists():
             raise RuntimeError("a bug")
-        await append(self, entry, on_full)
+        await append(self, entry, on_full, patience_secs)
 
     Queue.append = fail_or_append  # type: ignore[method-assign]
 

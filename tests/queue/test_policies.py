@@ -17,7 +17,7 @@ from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.delivery.dead_letters.config import DeadLettersConfig
 from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
-from agent.errors import Retryable
+from agent.errors import NoRoom, Retryable
 from agent.ledger import Ledger, make_ledger, read_ledger
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.local.output import LocalOutput
@@ -238,6 +238,34 @@ def test_lagging_output_loses_nothing_where_that_would_free_nothing(tmp_path: Pa
         _, got, also = await asyncio.gather(writing, _follow(holding, ids(60, 1)[0]), _follow(lagging, ids(60, 1)[0]))
         assert got == _all(1, 60)
         assert len(also) == 60 - lagging.cursor.counts.get("dropped.max_lag", 0)
+
+    _with_queue(_config(tmp_path), body)
+
+
+@pytest.mark.parametrize("patience_secs", [0.0, 0.002])
+def test_who_waits_only_so_long_is_in_or_told_that_nothing_is(patience_secs: float, tmp_path: Path) -> None:
+    """Whatever the queue does meanwhile: what was taken is what an output reads, and nothing of the rest."""
+
+    async def body(queue: Queue) -> None:
+        out = queue.subscribe("out", from_oldest=True)
+        taken: list[int] = []
+        refused: list[int] = []
+
+        async def put(batch: int) -> None:
+            try:
+                await queue.append(_large(batch), "block", patience_secs)
+                taken.append(batch)
+            except NoRoom:
+                refused.append(batch)
+
+        async with asyncio.TaskGroup() as tasks:
+            for batch in range(1, 61):
+                tasks.create_task(put(batch))
+        assert taken
+        assert refused
+        reading = asyncio.create_task(_follow(out, ids(100, 1)[0]))
+        await queue.append(_large(100), "block")
+        assert sorted(await reading) == sorted([*(ids(batch, 1)[0] for batch in taken), ids(100, 1)[0]])
 
     _with_queue(_config(tmp_path), body)
 

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 from agent import __version__, cli
-from agent.config.problem import listed
-from agent.inputs import INPUTS
 
 GOOD = "model: {name: fraud-scorer}\ninputs: [{type: stdin}]\noutputs: [{type: stdout}]\n"
 
@@ -69,15 +67,15 @@ def test_check_says_what_a_good_file_means(tmp_path: Path) -> None:
 
 def test_check_prints_every_mistake(tmp_path: Path) -> None:
     """On standard output, one a line, to be read by editors too."""
-    (tmp_path / "x.yaml").write_text("model: {nam: x}\ninputs: [{type: fil}]\noutputs: [{type: stdout}]\n")
+    (tmp_path / "x.yaml").write_text("model: {nam: x}\ninputs: [{type: file, path: x}]\noutputs: [{type: stdout}]\n")
     done = modeltail("check", "x.yaml", folder=tmp_path)
     assert done.returncode == cli.UNUSABLE
-    kinds = listed(str(kind.__struct_config__.tag) for kind in INPUTS)
     assert done.stdout.splitlines() == [
         "x.yaml:1:9: model.nam: is not a setting; did you mean `name`?",
-        f"x.yaml:2:17: inputs[0].type: must be {kinds}, not `fil`; did you mean `file`?",
+        "x.yaml:2:10: inputs[0].paths: is missing",
+        "x.yaml:2:23: inputs[0].path: is not a setting; did you mean `paths`?",
     ]
-    assert done.stderr == "2 mistakes in x.yaml\n"
+    assert done.stderr == "3 mistakes in x.yaml\n"
 
 
 @pytest.mark.parametrize(

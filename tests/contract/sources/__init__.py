@@ -2,10 +2,19 @@
 
 from tests.contract.sources.exec import ExecSource
 from tests.contract.sources.file import FileSource
+from tests.contract.sources.http import HttpSource
 from tests.contract.sources.journald import JournaldSource
+from tests.contract.sources.otlp import OtlpSource
 from tests.contract.sources.source import Source
 from tests.contract.sources.stdin import StdinSource
 
-SOURCES: list[type[Source]] = [ExecSource, FileSource, JournaldSource, StdinSource]
+SOURCES: list[type[Source]] = [
+    ExecSource,
+    FileSource,
+    HttpSource,
+    JournaldSource,
+    OtlpSource,
+    StdinSource,
+]
 
 __all__ = ["SOURCES", "Source"]

@@ -14,6 +14,9 @@ class Source:
     keeps = True
     """Whether what is written while nobody reads waits for the reader."""
 
+    of_lines = True
+    """Whether what is written are lines, bytes as they are, that ``include_lines`` and ``max_line`` go for."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 

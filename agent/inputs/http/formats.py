@@ -1,0 +1,219 @@
+"""From a body to lines: plain lines, a JSON object per line, an array of objects, one object.
+
+Lines come in cuts within the limits of a batch, and no more of a body is taken apart at a time than goes into one. What
+should be a JSON object and is none is refused, by number; ``NaN``, control characters in strings and the like, which
+the normaliser reads, are no reason. Values keep the text they were written with.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from agent.inputs.http.answers import Refused
+from agent.inputs.http.media import Media, media_by_beginning
+from agent.inputs.line_assembler import LineAssembler
+from agent.inputs.lines import BLOCK_BYTES, MAX_BATCH_BYTES, Cut
+from agent.processors.normalise.tolerant import walk
+from agent.record import MAX_BATCH_RECORDS
+from agent.values import quote
+
+MAX_ELEMENTS: Final = 1_000_000
+"""Up to so many commas an array is taken apart at once; a longer one element by element, which takes longer but no more
+memory than one element."""
+_BOM: Final = b"\xef\xbb\xbf"
+_SPACE: Final = re.compile(r"[ \t\r\n]*+")
+
+
+class _Object(msgspec.Struct):
+    """Any JSON object, none of it looked at."""
+
+
+_check: Final[Callable[[bytes], object]] = msgspec.json.Decoder(_Object).decode
+_elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_slicer: Final = json.JSONDecoder(parse_int=str, parse_float=str)
+
+
+def cuts_of(body: bytes, media: Media, max_line: int, refused: Refused) -> Iterator[Cut]:
+    """The lines of a body; what is not taken is added to ``refused`` on the way."""
+    body = body.removeprefix(_BOM)
+    if media is Media.UNKNOWN:
+        media = media_by_beginning(body)
+    if media is Media.TEXT:
+        return _split(body, max_line)
+    if media is Media.LINES:
+        return _objects_by_line(body, max_line, refused)
+    return _json(body, max_line, refused)
+
+
+def gathered(lines: Iterable[bytes]) -> Iterator[Cut]:
+    """Lines that come one by one, in cuts within the limits of a batch."""
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        if held and (len(held) == MAX_BATCH_RECORDS or size + len(line) > MAX_BATCH_BYTES):
+            yield Cut(held, [], 0, size)
+            held, size = [], 0
+        held.append(line)
+        size += len(line)
+    if held:
+        yield Cut(held, [], 0, size)
+
+
+def _split(body: bytes, max_line: int) -> Iterator[Cut]:
+    """As a file's lines."""
+    lines = LineAssembler(max_line)
+    for start in range(0, len(body), BLOCK_BYTES):
+        yield from lines.feed(body[start : start + BLOCK_BYTES], ended=start + BLOCK_BYTES >= len(body))
+
+
+def _objects_by_line(body: bytes, max_line: int, refused: Refused) -> Iterator[Cut]:
+    number = 1
+    for cut in _split(body, max_line):
+        if cut.truncated:
+            refused.add(number, _too_long(max_line))
+        else:
+            cut.lines = _objects_among(cut.lines, number, refused)
+            if cut.lines:
+                yield cut
+        number += len(cut.starts)
+
+
+def _objects_among(lines: list[bytes], number: int, refused: Refused) -> list[bytes]:
+    """The lines that are objects, or blank. The usual case is one pass without a Python step per line."""
+    checked: list[object] = []
+    bad: set[int] = set()
+    remaining = iter(lines)
+    while True:
+        try:
+            # On an error what was checked before it stays in the list, so its length says which line it was.
+            checked.extend(map(_check, remaining))
+            break
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            at = len(checked)
+            checked.append(None)
+            if lines[at].strip() and not _is_tolerable(lines[at]):
+                bad.add(at)
+                refused.add(number + at, _reason(error))
+    return [line for at, line in enumerate(lines) if at not in bad] if bad else lines
+
+
+def _is_tolerable(line: bytes) -> bool:
+    """Whether the normaliser reads an object here all the same."""
+    return _tolerated(line) is not None
+
+
+def _tolerated(text: bytes) -> bytes | None:
+    """An object that only a tolerant reader takes, on one line; None if it is none."""
+    try:
+        members = walk(text.decode(errors="replace").strip("\ufeff\x00 \t\r\n")).members
+    except (ValueError, RecursionError):
+        return None
+    return b"{%b}" % b",".join(b"%b:%b" % (quote(key), value) for key, value in members.items())
+
+
+def _json(body: bytes, max_line: int, refused: Refused) -> Iterator[Cut]:
+    """One object, an array of objects, or objects by line."""
+    body = body.strip()
+    if body.startswith(b"["):
+        return gathered(fitting(_objects_of_array(body, refused), max_line, refused))
+    if b"\n" not in body:
+        return _objects_by_line(body, max_line, refused)
+    try:
+        _check(body)
+        return gathered(fitting([(1, _compact(body))], max_line, refused))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if not _is_object(body[: body.index(b"\n")]) and (whole := _tolerated(body)) is not None:
+            return gathered(fitting([(1, _on_one_line(whole))], max_line, refused))
+    return _objects_by_line(body, max_line, refused)
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        _check(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _is_tolerable(text)
+    return True
+
+
+def fitting(lines: Iterable[tuple[int, bytes]], max_line: int, refused: Refused) -> Iterator[bytes]:
+    """A JSON text cannot be cut short and stay one."""
+    for number, line in lines:
+        if len(line) > max_line:
+            refused.add(number, _too_long(max_line))
+        else:
+            yield line
+
+
+def _objects_of_array(body: bytes, refused: Refused) -> Iterator[tuple[int, bytes]]:
+    """The elements that are objects, each on one line, with their numbers."""
+    if body.count(b",") <= MAX_ELEMENTS:
+        try:
+            elements = _elements(_compact(body) if b"\n" in body else body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        else:
+            for number, element in enumerate(elements, start=1):
+                line = bytes(element)
+                if line.startswith(b"{"):
+                    yield number, line
+                else:
+                    refused.add(number, "Expected `object`")
+            return
+    yield from _elements_one_by_one(body.decode(errors="replace"), refused)
+
+
+def _elements_one_by_one(text: str, refused: Refused) -> Iterator[tuple[int, bytes]]:
+    """As far as the array can be followed: behind a syntax error nobody knows where the next element begins."""
+    number = 0
+    at = _skip(text, 1)
+    while not (number == 0 and text.startswith("]", at)):
+        number += 1
+        try:
+            _, end = _slicer.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            refused.add(number, f"{_reason(error)}; nothing behind it was read")
+            return
+        element = text[at:end]
+        at = _skip(text, end)
+        if not element.startswith("{"):
+            refused.add(number, "Expected `object`")
+        else:
+            line = element.encode(errors="replace")
+            yield number, _compact(line) if "\n" in element else line
+        if text.startswith("]", at):
+            break
+        if not text.startswith(",", at):
+            refused.add(number + 1, "expected a comma or the end of the array; nothing behind it was read")
+            return
+        at = _skip(text, at + 1)
+    if _skip(text, at + 1) < len(text):
+        refused.add(number + 1, "something stands behind the array")
+
+
+def _compact(text: bytes) -> bytes:
+    """JSON text without white space between its tokens; numbers and strings stay as they are written."""
+    try:
+        return msgspec.json.format(text, indent=-1)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _on_one_line(text)
+
+
+def _on_one_line(text: bytes) -> bytes:
+    """In valid JSON text a newline is white space between tokens."""
+    return text.replace(b"\n", b" ")
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _too_long(max_line: int) -> str:
+    return f"longer than {max_line} bytes (max_line)"
+
+
+def _reason(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

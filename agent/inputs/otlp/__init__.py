@@ -1,0 +1,1 @@
+"""Input ``otlp``: log records of OpenTelemetry SDKs and collectors, over HTTP."""
