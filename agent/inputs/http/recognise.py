@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from agent.inputs.http import cloudevents
+from agent.inputs.http.answers import Refusal
 from agent.inputs.http.dialect import Headers
 
 
@@ -15,4 +17,11 @@ class Recogniser(NamedTuple):
     """Its events, a line of compact JSON each. Raises ``Refusal`` for a body that is none."""
 
 
-RECOGNISERS: Final[tuple[Recogniser, ...]] = ()
+def _cloud_events(headers: Headers, body: bytes) -> list[bytes]:
+    found = cloudevents.read_events(headers, body)
+    if found.problems:
+        raise Refusal(400, "; ".join(f"event {problem.at + 1}: {problem.sentence}" for problem in found.problems[:10]))
+    return found.lines
+
+
+RECOGNISERS: Final[tuple[Recogniser, ...]] = (Recogniser(cloudevents.claims, _cloud_events),)

@@ -66,7 +66,8 @@ class JournaldInput:
         batches = EntryBatches(self._config, self._stored_cursor())
         if batches.cursor is not None:
             self._read_at = self._monotonic()
-        skip = batches.cursor is None and self._config.start == "tail"
+        # A position that cannot be read is no reason to leave out what came since.
+        skip = self._state is None and self._config.start == "tail"
         follow = said = False
         retry_secs = self._retry_secs
         while True:
