@@ -14,6 +14,8 @@ from agent.values import Column, quote
 ECS_VERSION: Final = "9.2.0"
 _TIME: Final = "@timestamp"
 _READ_MARK: Final = "labels.timestamp"
+_MODEL: Final = "ml.model.name"
+_OF_MODEL: Final = "ml.model."
 _MODELS_OF_CALLS: Final = ("gen_ai.request.model", "gen_ai.response.model")
 _FIXED: Final = {"ecs.version": quote(ECS_VERSION), "data_stream.type": quote("logs")}
 
@@ -28,6 +30,7 @@ def enrich(batch: Batch, identity: Mapping[str, bytes]) -> Batch:
     if batch.sparse:
         batch.tables = [part for table in batch.tables for part in _with_sparse(table, batch.sparse)]
     common = {**identity, **_FIXED, **batch.constants, "event.created": read_at(batch.read_at_ns)}
+    batch.tables = [part for table in batch.tables for part in _by_model(table, common.get(_MODEL))]
     for table in batch.tables:
         _add_columns(table, batch.columns)
         dataset = quote(table.dataset)
@@ -38,11 +41,15 @@ def enrich(batch: Batch, identity: Mapping[str, bytes]) -> Batch:
             "data_stream.namespace": quote(table.namespace),
             **table.constants,
         }
-        if "ml.model.name" not in table.places and "ml.model.name" not in constants:
+        if _MODEL in table.places:
+            if bytes(table.columns[table.places.index(_MODEL)][0]) != common.get(_MODEL):
+                # What is known of our model, its version above all, is not so of another.
+                constants = {place: text for place, text in constants.items() if not place.startswith(_OF_MODEL)}
+        elif _MODEL not in constants:
             # The model of an LLM call names the model only where nobody else does.
             for place in _MODELS_OF_CALLS:
                 if place in table.places:
-                    _add_columns(table, {"ml.model.name": table.columns[table.places.index(place)]}, aligned=True)
+                    _add_columns(table, {_MODEL: table.columns[table.places.index(place)]}, aligned=True)
         for place in table.places:
             constants.pop(place, None)
         table.constants = constants
@@ -76,16 +83,34 @@ def _with_sparse(table: Table, columns: Mapping[str, Column]) -> Iterator[Table]
         return
     for which in dict.fromkeys(filled):
         chosen = [row == which for row in filled]
-        part = Table(
-            table.places,
-            [list(compress(column, chosen)) for column in table.columns],
-            list(compress(table.rows, chosen)),
-            table.constants.copy(),
-            table.dataset,
-            table.namespace,
-        )
+        part = _chosen(table, chosen)
         _fill(part, {p: list(compress(c, chosen)) for (p, c), full in zip(said.items(), which, strict=True) if full})
         yield part
+
+
+def _by_model(table: Table, ours: bytes | None) -> Iterator[Table]:
+    """The table, or its records of our own model and those of others apart."""
+    if _MODEL not in table.places:
+        yield table
+        return
+    is_ours = [bytes(name) == ours for name in table.columns[table.places.index(_MODEL)]]
+    if len(set(is_ours)) <= 1:
+        yield table
+        return
+    for which in dict.fromkeys(is_ours):
+        yield _chosen(table, [row is which for row in is_ours])
+
+
+def _chosen(table: Table, chosen: Sequence[bool]) -> Table:
+    """The rows of a table that are chosen."""
+    return Table(
+        table.places,
+        [list(compress(column, chosen)) for column in table.columns],
+        list(compress(table.rows, chosen)),
+        table.constants.copy(),
+        table.dataset,
+        table.namespace,
+    )
 
 
 def _fill(table: Table, columns: Mapping[str, Column]) -> None:

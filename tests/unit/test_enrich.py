@@ -88,3 +88,14 @@ def test_a_transports_time_replaces_the_time_of_reading_only() -> None:
         {"message": [b'"b"'], "@timestamp": [b'"now"'], "labels.timestamp": [b'"read"']},
         {"message": [b'"c"'], "@timestamp": [b'"own"']},
     ]
+
+
+def test_our_models_version_is_not_stamped_on_another_model() -> None:
+    """A record that names another model gets nothing that is known of ours; one that names ours does."""
+    identity = {"ml.model.name": b'"ours"', "ml.model.version": b'"3"', "host.name": b'"h"'}
+    named = Table(("ml.model.name",), [[b'"ours"', b'"other"', b'"ours"']], [0, 1, 3])
+    versioned = Table(("ml.model.name", "ml.model.version"), [[b'"other"'], [b'"7"']], [2])
+    batch = enrich(Batch("in", None, 0, [b""] * 4, {}, {}, Counts(), [named, versioned]), identity)
+    found = [(list(t.rows), t.constants.get("ml.model.version"), t.constants["host.name"]) for t in batch.tables]
+    assert found == [([0, 3], b'"3"', b'"h"'), ([1], None, b'"h"'), ([2], None, b'"h"')]
+    assert list(batch.tables[2].columns[1]) == [b'"7"']
