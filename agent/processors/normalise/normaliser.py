@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Zone
+from agent.processors.normalise.blocks import compacted, read_block
 from agent.processors.normalise.columns import MAX_KEYS, Planner, Rows, read_columns
 from agent.processors.normalise.record import read_record
 from agent.processors.normalise.shapes import has_shape, reshape
@@ -60,7 +61,7 @@ class Normaliser:
         """Fill the tables and counts of a batch, and return it."""
         work = _Work(self, batch)
         for start in range(0, len(batch.lines), CHUNK):
-            work.read(start, batch.lines[start : start + CHUNK])
+            work.read(start, batch.lines[start : start + CHUNK], blocks=batch.blocks)
         batch.tables = work.tables.made
         return batch
 
@@ -100,15 +101,36 @@ class _Work:
         self._read_at = read_at(batch.read_at_ns)
         self._alone: list[tuple[int, dict[str, bytes]]] = []
 
-    def read(self, start: int, lines: list[bytes]) -> None:
-        """Read some of the batch's lines, the first of which has the index ``start``."""
+    def read(self, start: int, lines: list[bytes], *, blocks: bool) -> None:
+        """Read some of the batch's lines, the first of which has the index ``start``. ``blocks``: some may be several
+        lines."""
         lines = self._valid(lines)
         rows: Sequence[int] = range(start, start + len(lines))
+        if blocks:
+            lines, rows = self._read_blocks(lines, rows)
         if self._usual.keys is not None:
             lines, rows = self._read_usual(self._usual.keys, lines, rows)
         if lines:
             self._read_groups(*self._decode(rows, lines), flat=False)
         self._collect()
+
+    def _read_blocks(self, lines: list[bytes], rows: Sequence[int]) -> tuple[list[bytes], Sequence[int]]:
+        """Read the events of several lines; returns the others, and the objects, each on a line by now."""
+        left: list[tuple[bytes, int]] = []
+        for line, row in zip(lines, rows, strict=True):
+            if b"\n" not in line or not line.strip():
+                left.append((line, row))
+            elif not line.lstrip().startswith(b"{"):
+                self._alone.append((row, read_block(line.decode(), self._read_text)))
+            elif (whole := compacted(line)) is not None:
+                left.append((whole, row))
+            else:
+                self._note("parse_failed")
+                self._alone.append((row, unparsed(line.decode(), self._read_at)))
+        return [line for line, _ in left], [row for _, row in left]
+
+    def _read_text(self, line: str) -> dict[str, bytes]:
+        return read_line(line, self._zone, self._read_at)
 
     def _read_usual(
         self, keys: tuple[str, ...], lines: list[bytes], rows: Sequence[int]
@@ -180,7 +202,7 @@ class _Work:
         text = line.decode()
         plain = text.lstrip(_MARKS)
         if not plain.startswith("{"):
-            self._alone.append((row, read_line(text, self._zone, self._read_at)))
+            self._alone.append((row, self._read_text(text)))
             return False
         try:
             members, not_finite = walk(plain)
