@@ -101,10 +101,12 @@ class Assembly:
     def flush(self, position: int, now: float | None = None) -> Cut:
         """What is open and has waited long enough at ``now``; everything without it. ``position`` is where reading
         stands."""
-        events: list[Event] = []
-        for stream in self._streams.values():
-            if stream.open and (now is None or now >= stream.touched + self._flush_after):
-                events += stream.close()
+        waiting = [
+            stream
+            for stream in self._streams.values()
+            if stream.open and (now is None or now >= stream.touched + self._flush_after)
+        ]
+        events = [event for stream in sorted(waiting, key=Stream.ranges) for event in stream.close()]
         return self._of_events(Cut([], [], position, position), events)
 
     def _stream(self, name: bytes) -> Stream:

@@ -118,8 +118,8 @@ _THEN: Final = {
 # Every second line of a block begins like this, or the first one does. Looking for one byte first, the engine skips
 # from line to line at the speed of memory.
 _joins: Final = re.compile(
-    rb"\n(?:[ \t+|*\n]|Traceback|Stack \(|Caused by|\.\.\. |goroutine|panic: |runtime: |\[signal|\[orig|exit status"
-    rb"|CUDA k|For debug|Compile w|Device-side|frame #|Last error|Search for|Exception |PC: @|Aborted "
+    rb"\n(?:[ \t+|*\n]|--- Log|Traceback|Stack \(|Caused by|\.\.\. |goroutine|panic: |runtime: |\[signal|\[orig"
+    rb"|exit status|CUDA k|For debug|Compile w|Device-side|frame #|Last error|Search for|Exception |PC: @|Aborted "
     rb"|future: |task: |handle: |During hand|The above|Thread 0x|Current thr|Extension mod|Python runtime"
     rb"|[A-Za-z_$][\w$]*\.[\w$.]*(?:Exception|Error|Throwable))|\], thread: \["
 ).search
