@@ -39,27 +39,41 @@ class Open(msgspec.Struct, frozen=True, array_like=True):
         return ((begin, begin + length) for begin, length in zip(self.ranges[::2], self.ranges[1::2], strict=True))
 
 
-class Assembly:
-    """Of one source. ``max_line`` is the limit of a line's content, ``raw_line`` that of a line as it lies in the
-    source."""
+class Joining(msgspec.Struct, frozen=True):
+    """What the assemblies of one input share. ``raw_line`` is the limit of a line as it lies in the source, that of its
+    content is among ``limits``."""
 
-    def __init__(self, form: Format, multiline: Multiline, max_line: int) -> None:
-        options = multiline if isinstance(multiline, MultilineConfig) else MultilineConfig()
-        self.raw_line = max_line if form == "plain" else max(max_line, CONTAINER_LINE_BYTES)
-        self._form: Format = form
-        self._flush_after = options.flush_after
-        self._limits = Limits(max_line, options.max_lines, options.max_bytes)
-        self._rules: Rules
-        if options.start is not None:
-            self._rules = Started(options.start)
-        else:
-            self._rules = Alone() if multiline == "none" else Known()
+    form: Format
+    rules: Rules
+    limits: Limits
+    flush_after_secs: float
+    raw_line: int
+
+
+def joining(form: Format, multiline: Multiline, max_line: int) -> Joining:
+    """From an input's settings."""
+    options = multiline if isinstance(multiline, MultilineConfig) else MultilineConfig()
+    rules: Rules = Alone() if multiline == "none" else Known()
+    if options.start is not None:
+        rules = Started(options.start)
+    limits = Limits(max_line, options.max_lines, options.max_bytes)
+    raw_line = max_line if form == "plain" else max(max_line, CONTAINER_LINE_BYTES)
+    return Joining(form, rules, limits, options.flush_after, raw_line)
+
+
+class Assembly:
+    """Of one source."""
+
+    def __init__(self, settings: Joining) -> None:
+        self._settings = settings
         self._streams: dict[bytes, Stream] = {}
 
     @property
     def due(self) -> float | None:
         """When something open will have waited long enough; None while nothing is open."""
-        return min((s.touched + self._flush_after for s in self._streams.values() if s.open), default=None)
+        return min(
+            (s.touched + self._settings.flush_after_secs for s in self._streams.values() if s.open), default=None
+        )
 
     @property
     def open(self) -> tuple[Open, ...]:
@@ -79,9 +93,9 @@ class Assembly:
         """The events completed by these lines. ``now`` is monotonic seconds."""
         if not cut.lines:
             return cut
-        if self._form == "plain":
+        if self._settings.form == "plain":
             return self._plain(cut, now)
-        records = decode(cut.lines, self._form)
+        records = decode(cut.lines, self._settings.form)
         unfinished = cut.truncated or cut.at is At.LATE_END
         if not unfinished and self._nothing_to_join(records):
             return self._described(cut, records.contents, cut.starts, records.streams, records.times)
@@ -104,7 +118,7 @@ class Assembly:
         waiting = [
             stream
             for stream in self._streams.values()
-            if stream.open and (now is None or now >= stream.touched + self._flush_after)
+            if stream.open and (now is None or now >= stream.touched + self._settings.flush_after_secs)
         ]
         events = [event for stream in sorted(waiting, key=Stream.ranges) for event in stream.close()]
         return self._of_events(Cut([], [], position, position), events)
@@ -112,15 +126,15 @@ class Assembly:
     def _stream(self, name: bytes) -> Stream:
         stream = self._streams.get(name)
         if stream is None:
-            stream = self._streams[name] = Stream(name, self._rules, self._limits)
+            stream = self._streams[name] = Stream(name, self._settings.rules, self._settings.limits)
         return stream
 
     def _plain(self, cut: Cut, now: float) -> Cut:
         """Lines as they are: most have nothing to join."""
         stream = self._stream(b"")
         unfinished = cut.truncated or cut.at is At.LATE_END
-        if not stream.open and self._rules.nothing_in(cut.lines):
-            phase = self._rules.first(cut.lines[-1])
+        if not stream.open and self._settings.rules.nothing_in(cut.lines):
+            phase = self._settings.rules.first(cut.lines[-1])
             if phase is None or unfinished:
                 return cut
             # Only the last may be the beginning of something.
@@ -139,14 +153,14 @@ class Assembly:
 
     def _nothing_to_join(self, records: Decoded) -> bool:
         """Whether every record is an event, and none may be the beginning of a longer one."""
-        if not all(records.whole) or max(map(len, records.contents)) > self._limits.max_line:
+        if not all(records.whole) or max(map(len, records.contents)) > self._settings.limits.max_line:
             return False
         if any(stream.open or stream.skipping for stream in self._streams.values()):
             return False
-        if not self._rules.nothing_in(records.contents):
+        if not self._settings.rules.nothing_in(records.contents):
             return False
         last_of = dict(zip(records.streams, records.contents, strict=True))
-        return all(self._rules.first(content) is None for content in last_of.values())
+        return all(self._settings.rules.first(content) is None for content in last_of.values())
 
     def _of_events(self, cut: Cut, events: Sequence[Event]) -> Cut:
         made = self._described(
@@ -171,11 +185,11 @@ class Assembly:
     ) -> Cut:
         """A cut of these events over the bytes of ``cut``, with what is known of them."""
         made = Cut(list(texts), list(starts), cut.begin, cut.end, cut.at, blocks=b"\n" in b"".join(texts))
-        if self._form == "plain" or not texts:
+        if self._settings.form == "plain" or not texts:
             return made
         if any(streams):
             made.sparse = {"@timestamp": list(times), "log.iostream": list(map(_STREAM_TEXT.__getitem__, streams))}
-        if self._form != "auto" and b"" in streams:
+        if self._settings.form != "auto" and b"" in streams:
             made.sparse[UNKNOWN] = [b"" if stream else b'"unknown"' for stream in streams]
             made.noted["unknown_format"] = len(streams) - sum(map(bool, streams))
         return made

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
-from agent.inputs.assembly.assembly import Assembly
+from agent.inputs.assembly.assembly import Assembly, joining
 from agent.inputs.assembly.containers import container_of
 from agent.inputs.contract import Emit
 from agent.inputs.file.again import read_again
@@ -62,6 +62,7 @@ class ChainReader:
         self._large = asyncio.Semaphore(LARGE_READERS)
         self._batches = LineBatches(config.id, config.include_lines, config.exclude_lines)
         self._labels = label_constants(config.labels)
+        self._joining = joining(config.format, config.multiline, config.max_line)
         self._assembles = config.format != "plain" or config.multiline != "none"
 
     async def read(self, chain: Chain) -> None:
@@ -173,9 +174,9 @@ class ChainReader:
             generation.places = await loop.run_in_executor(self._pool, container_of, generation.path) if looking else {}
         if generation.assembly is None and (self._assembles or generation.open_events):
             assert generation.open is not None
-            assembly = Assembly(config.format, config.multiline, config.max_line)
+            assembly = Assembly(self._joining)
             events = generation.open_events
-            lines = await loop.run_in_executor(self._pool, read_again, generation.open, events, assembly.raw_line)
+            lines = await loop.run_in_executor(self._pool, read_again, generation.open, events, self._joining.raw_line)
             for event in events:
                 assembly.resume(event)
             made = [assembly.feed(piece, self._monotonic()) for piece in lines]
@@ -203,7 +204,7 @@ class ChainReader:
 
     def _start(self, chain: Chain, generation: Generation, want: int) -> asyncio.Future[Block]:
         rested = self._monotonic() - generation.changed_at >= self._config.partial_after
-        max_line = generation.assembly.raw_line if generation.assembly is not None else self._config.max_line
+        max_line = self._joining.raw_line
         over = self._over(chain, generation)
         request = Request(generation.windows, generation.at, want, max_line, over, generation.size if rested else None)
         assert generation.open is not None

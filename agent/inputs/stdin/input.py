@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.inputs.assembly.assembly import Assembly
+from agent.inputs.assembly.assembly import Assembly, joining
 from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.line_assembler import LineAssembler
 from agent.inputs.line_batch import LineBatches, label_constants
@@ -45,7 +45,7 @@ class StdinInput:
         batches = LineBatches(self.id, self._config.include_lines, self._config.exclude_lines)
         labels = label_constants(self._config.labels)
         lines = LineAssembler(self._config.max_line)
-        assembly = Assembly("plain", self._config.multiline, self._config.max_line)
+        assembly = Assembly(joining("plain", self._config.multiline, self._config.max_line))
         woken = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             waker = tasks.create_task(_wake_when_asked(stop, woken))

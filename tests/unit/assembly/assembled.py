@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from agent.inputs.assembly.assembly import Assembly, Open
+from agent.inputs.assembly.assembly import Assembly, Open, joining
 from agent.inputs.assembly.config import Format, Multiline
 from agent.inputs.lines import At, Cut, cut
 
@@ -27,8 +27,8 @@ def told(made: Cut) -> list[Told]:
 
 
 def new(form: Format = "plain", multiline: Multiline = "auto", max_line: int = 4096) -> Assembly:
-    """An assembly; a second is a long time for it."""
-    return Assembly(form, multiline, max_line)
+    """An assembly with nothing open."""
+    return Assembly(joining(form, multiline, max_line))
 
 
 class Reading:
@@ -38,6 +38,7 @@ class Reading:
         self.events: list[Told] = []
         self._settings = (form, multiline, max_line)
         self._assembly = new(*self._settings)
+        self._raw_line = joining(*self._settings).raw_line
         self._data = b""
         self._offset = 0
         self._at = At.LINE
@@ -51,7 +52,7 @@ class Reading:
         """More of the source, read as far as its lines are finished."""
         self._data += data
         rest = self._data[self._offset :]
-        for piece in cut(rest, self._offset, self._at, self._assembly.raw_line):
+        for piece in cut(rest, self._offset, self._at, self._raw_line):
             self._feed(piece)
 
     def restart(self) -> None:
@@ -61,7 +62,7 @@ class Reading:
         for each in known:
             self._assembly.resume(each)
         for begin, end in sorted(where for each in known for where in each.each()):
-            for piece in cut(self._data[begin:end], begin, At.LINE, self._assembly.raw_line):
+            for piece in cut(self._data[begin:end], begin, At.LINE, self._raw_line):
                 made = self._assembly.feed(piece, 0.0)
                 assert made.lines == [], "read again, what is open is open"
         assert self._assembly.open == known
@@ -73,7 +74,7 @@ class Reading:
 
     def end(self) -> list[Told]:
         """The events so far, an unfinished last line and what is open included."""
-        for piece in cut(self._data[self._offset :], self._offset, self._at, self._assembly.raw_line, ended=True):
+        for piece in cut(self._data[self._offset :], self._offset, self._at, self._raw_line, ended=True):
             self._feed(piece)
         self.flush()
         return self.events

@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.inputs.assembly.assembly import Assembly
 from agent.inputs.assembly.config import Format, Multiline, MultilineConfig
 from agent.inputs.assembly.stream import MAX_RANGES
 from agent.inputs.lines import At, cut
-from tests.unit.assembly.assembled import Reading, Told, pieces_of
+from tests.unit.assembly.assembled import Reading, Told, new, pieces_of
 from tests.unit.assembly.blocks import BLOCKS, HEAD, SINGLES
 
 pytest.importorskip("re2")
@@ -117,10 +116,10 @@ def test_a_piece_keeps_the_carriage_return_it_ends_with() -> None:
 
 def test_a_line_of_neither_format_stays_whole_and_is_counted() -> None:
     """It is marked where a format is required."""
-    made = Assembly("cri", "auto", 4096).feed(cut(cri("a") + b"not ours\n", 0, At.LINE, 4096)[0], 0.0)
+    made = new("cri", "auto").feed(cut(cri("a") + b"not ours\n", 0, At.LINE, 4096)[0], 0.0)
     assert (made.lines, made.noted) == ([b"a", b"not ours"], {"unknown_format": 1})
     assert made.sparse["labels.format"] == [b"", b'"unknown"']
-    made = Assembly("auto", "auto", 4096).feed(cut(cri("a") + b"not ours\n", 0, At.LINE, 4096)[0], 0.0)
+    made = new("auto", "auto").feed(cut(cri("a") + b"not ours\n", 0, At.LINE, 4096)[0], 0.0)
     assert (made.lines, made.noted, "labels.format" in made.sparse) == ([b"a", b"not ours"], {}, False)
 
 
@@ -172,7 +171,7 @@ def test_a_line_taken_before_its_end_ends_its_event() -> None:
 
 def test_what_is_open_is_due_when_nothing_came_for_a_while() -> None:
     """Each line that belongs to it gives it more time."""
-    assembly = Assembly("plain", MultilineConfig(flush_after=5.0), 4096)
+    assembly = new("plain", MultilineConfig(flush_after=5.0))
     (piece,) = cut(f"{HEAD}\nTraceback (most recent call last):\n".encode(), 0, At.LINE, 4096)
     assert assembly.feed(piece, 10.0).lines == []
     assert assembly.due == 15.0
@@ -180,14 +179,13 @@ def test_what_is_open_is_due_when_nothing_came_for_a_while() -> None:
     assert assembly.feed(more, 12.0).lines == []
     assert assembly.flush(more.end, 16.9).lines == []
     assert len(assembly.flush(more.end, 17.0).lines) == 1
-    assert assembly.due is None
-    assert assembly.open == ()
+    assert [assembly.due, assembly.open] == [None, ()]
 
 
 def test_lines_of_json_pass_untouched() -> None:
     """The very lists that were read go on."""
     (piece,) = cut(b'{"a": 1}\n{"level": "ERROR"}\n', 0, At.LINE, 4096)
-    assert Assembly("plain", "auto", 4096).feed(piece, 0.0) is piece
+    assert new("plain", "auto").feed(piece, 0.0) is piece
 
 
 def test_docker_pieces_and_its_escapes() -> None:
