@@ -23,7 +23,7 @@ _TRACE: Final = re.compile(
     r'|  File "[^"\n]+", line \d+$|--- Logging error ---$)'
     r'|(?P<java>(?:Exception in thread "[^"\n]*" )?(?:[A-Za-z_$][\w$]*\.)+[A-Z][\w$]*(?:Exception|Error|Throwable)'
     r"(?::.*)?(?=\n[ \t]|\nCaused by: )|[ \t]+at [\w$.<>/@]+\(|Caused by: )"
-    r"|(?P<go>panic: |fatal error: |goroutine \d+ .*\[.*\]:$)"
+    r"|(?P<go>panic: |fatal error: |goroutine \d+ [^\[\]\n]*\[[^\[\]\n]*\]:$)"
     r"|(?P<native>Fatal Python error: |terminate called |Exception raised from |frame #\d+: |\*\*\* Check failure"
     r"|CUDA kernel errors might be|At:$)"
     r"|(?P<kernel>.{0,512}: block: \[\d+,\d+,\d+\], thread: \[\d+,\d+,\d+\] Assertion ))",

@@ -155,3 +155,27 @@ def test_what_the_interpreter_really_prints() -> None:
     assert heads[6] == "--- Logging error ---"
     assert heads[-1] == "end"
     assert events[1].count("Traceback") == 2
+
+
+HOSTILE = """
+from agent.inputs.assembly.grammar import _THEN, Known
+from agent.processors.normalise.blocks import read_block
+rules, size = Known(), 1 << 20
+for piece in (
+    "a.", "a", "(", "[", "Error", " ", "\\t", "$", "a.A", "Exception in thread '", 'Exception in thread "', "goroutine 1 [",
+    "goroutine 1 [a]", "], thread: [", ": block: [0,0,0], thread: [0,0,0", "main.f(", "  at a.b.c", '"', "ERROR ", "a: ",
+):
+    line = (piece * size)[:size]
+    rules.nothing_in([line.encode()] * 2)
+    rules.first(line.encode())
+    for phase in _THEN:
+        rules.then(phase, line.encode())
+    for head in ("", "x ERROR y", "Traceback (most recent call last):"):
+        read_block(f"{head}\\n{line}\\n{line}", lambda head: {"message": b'""'})
+"""
+
+
+def test_no_line_takes_for_ever() -> None:
+    """Lines of a megabyte made of what blocks are known by: the expressions that look at a stranger's lines take time
+    in proportion to them. One that did not would take hours here."""
+    subprocess.run([sys.executable, "-c", HOSTILE], check=True, timeout=120)
