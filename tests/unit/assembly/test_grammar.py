@@ -162,8 +162,9 @@ from agent.inputs.assembly.grammar import _THEN, Known
 from agent.processors.normalise.blocks import read_block
 rules, size = Known(), 1 << 20
 for piece in (
-    "a.", "a", "(", "[", "Error", " ", "\\t", "$", "a.A", "Exception in thread '", 'Exception in thread "', "goroutine 1 [",
-    "goroutine 1 [a]", "], thread: [", ": block: [0,0,0], thread: [0,0,0", "main.f(", "  at a.b.c", '"', "ERROR ", "a: ",
+    "a.", "a", "(", "[", "Error", " ", "\\t", "$", "a.A", "Exception in thread '", 'Exception in thread "',
+    "goroutine 1 [", "goroutine 1 [a]", "], thread: [", ": block: [0,0,0], thread: [0,0,0", "main.f(", "  at a.b.c",
+    '"', "ERROR ", "a: ",
 ):
     line = (piece * size)[:size]
     rules.nothing_in([line.encode()] * 2)
