@@ -35,20 +35,23 @@ class LineBatches:
         self, cut: Cut, constants: dict[str, bytes], origin: Origin | None, read_at_ns: int, *, offsets: bool
     ) -> Batch:
         """A batch of these lines. With ``offsets`` each record gets its position in the file as ``log.offset``."""
-        lines, starts = cut.lines, cut.starts
-        counts = Counts(accepted=len(lines), bytes=cut.end - cut.begin)
+        lines, starts, sparse = cut.lines, cut.starts, cut.sparse
+        counts = Counts(accepted=len(lines), bytes=cut.end - cut.begin, dropped={}, noted=dict(cut.noted))
         if self._include or self._exclude:
             kept = [self._wanted(line) for line in lines]
             if not all(kept):
                 counts.dropped = {"excluded": kept.count(False)}
                 lines, starts = list(compress(lines, kept)), list(compress(starts, kept))
+                sparse = {place: list(compress(column, kept)) for place, column in sparse.items()}
         if cut.truncated and lines:
             constants = constants | TRUNCATED
-            counts.noted = {"truncated": 1}
+            counts.noted["truncated"] = 1
         else:
             constants = constants.copy()
         columns = {"log.offset": _texts(starts)} if offsets else {}
-        return Batch(self._input, origin, read_at_ns, lines, columns, constants, counts)
+        return Batch(
+            self._input, origin, read_at_ns, lines, columns, constants, counts, sparse=sparse, blocks=cut.blocks
+        )
 
     def wanted(self, lines: Sequence[bytes]) -> list[bool]:
         """Which of these lines the operator wants."""

@@ -19,6 +19,8 @@ from agent.record import MAX_BATCH_RECORDS
 
 BLOCK_BYTES = 256 * 1024
 """How much is read at a time."""
+MAX_CUT_LINES = MAX_BATCH_RECORDS - 64
+"""Lines of one ``Cut``: room is left in the batch for what waited for them (``agent.inputs.assembly``)."""
 MAX_BATCH_BYTES = 1024**2
 """How much one batch holds at most; a single longer line is a batch of its own."""
 
@@ -40,6 +42,8 @@ class Cut(msgspec.Struct):
 
     ``starts`` are the positions of the lines; ``at`` says what lies at ``end``. ``truncated`` is True for a single
     line of which only the first part is here. There may be no line at all: then the position moves and nothing else.
+    ``sparse``, ``noted`` and ``blocks`` are as in ``Batch``: what a container runtime says of each line, and that lines
+    were put together.
     """
 
     lines: list[bytes]
@@ -48,6 +52,9 @@ class Cut(msgspec.Struct):
     end: int
     at: At = At.LINE
     truncated: bool = False
+    sparse: dict[str, list[bytes]] = {}
+    noted: dict[str, int] = {}
+    blocks: bool = False
 
 
 def room_for_line(max_line: int) -> int:
@@ -60,7 +67,7 @@ def cut(data: bytes, begin: int, at: At, max_line: int, *, ended: bool = False) 
 
     The result covers ``data`` up to the last line end, and beyond it where a line is too long to wait for its end.
     ``ended`` says that nothing more is expected: then a last line without end is taken too. Every ``Cut`` obeys
-    ``MAX_BATCH_RECORDS`` and ``MAX_BATCH_BYTES``.
+    ``MAX_CUT_LINES`` and ``MAX_BATCH_BYTES``.
     """
     cuts: list[Cut] = []
     position = begin
@@ -120,7 +127,7 @@ def _batches(lines: list[bytes], bounds: list[int], first: int, last: int) -> li
     - 1`` ends."""
     cuts = []
     while first < last:
-        stop = min(last, first + MAX_BATCH_RECORDS)
+        stop = min(last, first + MAX_CUT_LINES)
         if bounds[stop] - bounds[first] > MAX_BATCH_BYTES:
             stop = max(first + 1, bisect_right(bounds, bounds[first] + MAX_BATCH_BYTES, first + 1, stop) - 1)
         cuts.append(Cut(lines[first:stop], bounds[first:stop], bounds[first], bounds[stop]))

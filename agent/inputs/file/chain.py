@@ -51,7 +51,7 @@ class Chain:
 
     def has_work(self) -> bool:
         """Whether a look at the files is due, judging by what was last seen."""
-        return bool(self.notes) or any(g.unread or g.gone or g.size < g.offset for g in self.generations)
+        return bool(self.notes) or any(g.unread or g.gone or g.holding or g.size < g.offset for g in self.generations)
 
     def drop_replaced(self) -> None:
         """Files whose contents were replaced: their positions may be found again in a copy. Only between reads."""
@@ -109,7 +109,7 @@ class Chain:
         """Close rotated files that are read out and have rested. Only between reads."""
         for generation in list(self.generations):
             done = not generation.live and not generation.unread and now - generation.changed_at >= rest_secs
-            if not done or generation.replaced:
+            if not done or generation.replaced or generation.holding:
                 continue
             self.generations.remove(generation)
             generation.open = None

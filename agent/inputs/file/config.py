@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from agent.config.fields import Duration
+from agent.inputs.assembly.config import Format, Multiline
 from agent.inputs.options import LineOptions
 from agent.queue.config import OnFull
 
@@ -42,6 +43,14 @@ class FileConfig(LineOptions, kw_only=True, forbid_unknown_fields=True, tag_fiel
         PositiveDuration | None,
         Meta(description="Leave alone files never read before whose last change is longer ago than this."),
     ] = None
+    format: Annotated[
+        Format,
+        Meta(
+            description="What a container runtime wrote around each line: `cri` (containerd, CRI-O), `docker` "
+            "(json-file), `auto` for whichever of them a line has, if any."
+        ),
+    ] = "plain"
+    multiline: Multiline = "auto"
     linger: Annotated[
         Duration,
         Meta(le=10, description="How long to let lines gather after a file has changed, so that they travel together."),

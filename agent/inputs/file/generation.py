@@ -5,6 +5,7 @@ import os
 import stat
 from typing import Self
 
+from agent.inputs.assembly.assembly import Assembly, Open
 from agent.inputs.file.identity import MIN_CONTENT_BYTES, Fingerprint, Windows, matching_windows, windows_at
 from agent.inputs.file.rotation import Inode, Member
 from agent.inputs.file.state import VERSION, Position
@@ -42,10 +43,12 @@ class Generation:
     ``windows.offset`` is how far it is read. ``size`` and ``mtime_ns`` are as last seen, ``changed_at`` is when its
     size was last seen to change (monotonic seconds). ``live``: it is the file at the chain's path. ``gone``: it has
     no name any more that we know of. ``replaced``: its contents are no longer those that were read (truncated).
-    ``recorded``: the queue has a position of it.
+    ``recorded``: the queue has a position of it. ``assembly`` joins its lines; ``open_events`` are to be given to it
+    before anything more is read. ``places`` is what the path says of the container, once it was looked at.
     """
 
     __slots__ = (
+        "assembly",
         "at",
         "changed_at",
         "gone",
@@ -54,7 +57,9 @@ class Generation:
         "mtime_ns",
         "name",
         "open",
+        "open_events",
         "path",
+        "places",
         "recorded",
         "replaced",
         "size",
@@ -77,6 +82,9 @@ class Generation:
         self.gone = False
         self.replaced = False
         self.recorded = False
+        self.assembly: Assembly | None = None
+        self.open_events: tuple[Open, ...] = ()
+        self.places: dict[str, bytes] | None = None
 
     @classmethod
     def of_member(cls, path: str, member: Member, now: float) -> Self:
@@ -106,6 +114,11 @@ class Generation:
         """How many bytes are there to be read, an unfinished last line included."""
         return max(0, self.size - self.windows.offset)
 
+    @property
+    def holding(self) -> bool:
+        """Whether lines were read that no batch has held yet."""
+        return bool(self.open_events) or (self.assembly is not None and self.assembly.due is not None)
+
     def position(self, fingerprint: Fingerprint | None = None, at: At | None = None) -> Position:
         """The position reached, or another of the same file."""
         return Position(
@@ -116,6 +129,7 @@ class Generation:
             self.windows.fingerprint() if fingerprint is None else fingerprint,
             self.at if at is None else at,
             self.mtime_ns,
+            self.open_events or (self.assembly.open if self.assembly is not None else ()),
         )
 
 
@@ -147,6 +161,7 @@ class Stored:
         """The generation this position is of, found again as ``member``."""
         generation = Generation(self.path, member.path, member.inode, self.source)
         generation.windows, generation.at, generation.recorded = windows, self.position.at, True
+        generation.open_events = self.position.open
         generation.see(member, now)
         generation.changed_at = now
         return generation

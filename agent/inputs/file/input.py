@@ -80,6 +80,7 @@ class FileInput:
                     waker = tasks.create_task(_wake_when_asked(stop, woken))
                     await self._run.follow(stop)
                     await self._run.read_until_quiet()
+                    await self._run.let_go_of_events()
                     waker.cancel()
         finally:
             if self._run is not None:
@@ -187,6 +188,12 @@ class _Run:
                 return
             before = self._reader.consumed_bytes
             await asyncio.sleep(self._config.linger)
+
+    async def let_go_of_events(self) -> None:
+        """Emit what still waits for more lines."""
+        for chain in self._catalogue.chains.values():
+            for generation in chain.generations:
+                await self._reader.let_go(generation)
 
     async def _wait_for_change(self, timeout_secs: float) -> bool:
         try:

@@ -12,7 +12,10 @@ from contextlib import AsyncExitStack
 
 import msgspec
 
+from agent.inputs.assembly.assembly import Assembly, joining
+from agent.inputs.assembly.containers import container_of
 from agent.inputs.contract import Emit
+from agent.inputs.file.again import read_again
 from agent.inputs.file.block import Block, CachedRead, Request, Step, read_block
 from agent.inputs.file.chain import Chain
 from agent.inputs.file.config import FileConfig
@@ -61,6 +64,8 @@ class ChainReader:
         self._large = asyncio.Semaphore(LARGE_READERS)
         self._batches = LineBatches(config.id, config.include_lines, config.exclude_lines)
         self._labels = label_constants(config.labels)
+        self._joining = joining(config.format, config.multiline, config.max_line)
+        self._assembles = config.format != "plain" or config.multiline != "none"
 
     async def read(self, chain: Chain) -> None:
         """Read all there is in this chain. One call at a time per chain; ``chain.wanted`` set meanwhile asks for
@@ -111,7 +116,11 @@ class ChainReader:
     async def _read_blocks(
         self, chain: Chain, generation: Generation, older: Sequence[Generation], stack: AsyncExitStack
     ) -> bool:
-        constants = {"log.file.path": _json_path(generation.path), **self._labels}
+        try:
+            constants = await self._prepare(generation)
+        except OSError as error:
+            self._cannot_read(generation, error)
+            return True
         reading = self._start(chain, generation, SMALL_BYTES)
         stack.callback(lambda: _abandon(reading))
         large = False
@@ -138,24 +147,68 @@ class ChainReader:
             for step in block.steps:
                 await self._emit_step(generation, step, block, constants)
             if block.replaced:
+                await self.let_go(generation)
                 self._replaced(generation)
                 return False
             if not more:
                 break
+        over = self._over(chain, generation) and not generation.unread
+        await self.let_go(generation, None if over else self._monotonic())
+        if generation.assembly is not None and generation.assembly.due is not None:
+            self.due[chain] = min(generation.assembly.due, self.due.get(chain, generation.assembly.due))
         if generation.unread:
             at = generation.changed_at + self._config.partial_after
             self.due[chain] = min(at, self.due.get(chain, at))
-        elif self.open_files > self._max_open and generation.live:
+        elif self.open_files > self._max_open and generation.live and not generation.holding:
             generation.open = None
             self.open_files -= 1
         return True
 
+    def _over(self, chain: Chain, generation: Generation) -> bool:
+        """Whether nobody will add to it any more."""
+        return not generation.live and (generation.gone or chain.newer_has_data(generation))
+
+    async def _prepare(self, generation: Generation) -> dict[str, bytes]:
+        """The constants of a generation's lines; before its first ones, what was open when it was last read."""
+        loop, config = asyncio.get_running_loop(), self._config
+        if generation.places is None:
+            looking = config.format != "plain"
+            generation.places = await loop.run_in_executor(self._pool, container_of, generation.path) if looking else {}
+        if generation.assembly is None and (self._assembles or generation.open_events):
+            assert generation.open is not None
+            assembly = Assembly(self._joining)
+            events = generation.open_events
+            lines = await loop.run_in_executor(self._pool, read_again, generation.open, events, self._joining.raw_line)
+            for event in events:
+                assembly.resume(event)
+            made = [assembly.feed(piece, self._monotonic()) for piece in lines]
+            generation.assembly = assembly
+            for piece in made:  # complete all of a sudden, because the settings have changed
+                if piece.lines:
+                    await self._emit_held(generation, piece)
+            generation.open_events = ()
+        return self._constants(generation)
+
+    def _constants(self, generation: Generation) -> dict[str, bytes]:
+        return {"log.file.path": _json_path(generation.path), **(generation.places or {}), **self._labels}
+
+    async def let_go(self, generation: Generation, now: float | None = None) -> None:
+        """Emit what is open and has waited long enough at ``now``; everything without it."""
+        if generation.assembly is not None and generation.assembly.due is not None:
+            made = generation.assembly.flush(generation.offset, now)
+            if made.lines:
+                await self._emit_held(generation, made)
+
+    async def _emit_held(self, generation: Generation, made: Cut) -> None:
+        origin, constants = self._origin(generation), self._constants(generation)
+        generation.recorded = True
+        await self._emit(self._batches.make(made, constants, origin, time.time_ns(), offsets=True))
+
     def _start(self, chain: Chain, generation: Generation, want: int) -> asyncio.Future[Block]:
         rested = self._monotonic() - generation.changed_at >= self._config.partial_after
-        over = not generation.live and (generation.gone or chain.newer_has_data(generation))
-        request = Request(
-            generation.windows, generation.at, want, self._config.max_line, over, generation.size if rested else None
-        )
+        max_line = self._joining.raw_line
+        over = self._over(chain, generation)
+        request = Request(generation.windows, generation.at, want, max_line, over, generation.size if rested else None)
         assert generation.open is not None
         loop = asyncio.get_running_loop()
         try:
@@ -183,9 +236,10 @@ class ChainReader:
         self._look()
 
     async def _emit_step(self, generation: Generation, step: Step, block: Block, constants: dict[str, bytes]) -> None:
+        made = generation.assembly.feed(step.cut, self._monotonic()) if generation.assembly is not None else step.cut
         origin = self._origin(generation, step)
         generation.recorded = True
-        await self._emit(self._batches.make(step.cut, constants, origin, block.read_at_ns, offsets=True))
+        await self._emit(self._batches.make(made, constants, origin, block.read_at_ns, offsets=True))
 
     def _origin(self, generation: Generation, step: Step | None = None) -> Origin:
         position = generation.position(step.fingerprint, step.cut.at) if step else generation.position()

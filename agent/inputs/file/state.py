@@ -3,11 +3,12 @@
 MessagePack, an array: the version first, then the fields of ``Position`` in order. A version this program does not
 know is refused, never guessed at. Fields are only ever added at the end, with a default.
 
-    1: path, name, device, inode, [offset, head length, head hash, tail length, tail hash], at, mtime
+    1: path, name, device, inode, [offset, head length, head hash, tail length, tail hash], at, mtime, open
 """
 
 import msgspec
 
+from agent.inputs.assembly.assembly import Open
 from agent.inputs.file.identity import Fingerprint
 from agent.inputs.lines import At
 
@@ -19,7 +20,8 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
 
     ``path`` is the file's path as configured (the name lines are written under), ``name`` where this generation was
     last seen (``model.log.1`` after a rotation). Both are file system bytes. ``mtime_ns`` is the file's modification
-    time when it was last read: it orders generations.
+    time when it was last read: it orders generations. ``open`` lies before the offset and is read again: events that
+    were not complete when it was reached.
     """
 
     version: int
@@ -30,6 +32,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     fingerprint: Fingerprint
     at: At
     mtime_ns: int
+    open: tuple[Open, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from agent.config.fields import Duration
+from agent.inputs.assembly.config import Multiline
 from agent.inputs.options import LineOptions
 from agent.queue.config import OnFull
 
@@ -13,6 +14,7 @@ class StdinConfig(LineOptions, kw_only=True, forbid_unknown_fields=True, tag_fie
     """Lines written into modeltail: `model | modeltail run`. When the writer ends, modeltail delivers what it has and
     ends too."""
 
+    multiline: Multiline = "auto"
     linger: Annotated[
         Duration, Meta(le=10, description="How long to let lines gather, so that they travel together.")
     ] = 0.25

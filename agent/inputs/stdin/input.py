@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from agent.inputs.assembly.assembly import Assembly, joining
 from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.line_assembler import LineAssembler
 from agent.inputs.line_batch import LineBatches, label_constants
@@ -44,20 +45,27 @@ class StdinInput:
         batches = LineBatches(self.id, self._config.include_lines, self._config.exclude_lines)
         labels = label_constants(self._config.labels)
         lines = LineAssembler(self._config.max_line)
+        assembly = Assembly(joining("plain", self._config.multiline, self._config.max_line))
         woken = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             waker = tasks.create_task(_wake_when_asked(stop, woken))
             with _readiness(self._fd, woken) as ready:
                 ended = False
                 while not ended:
-                    data = await self._read(ready, woken, stop)
-                    ended = not data
+                    data = await self._read(ready, woken, stop, assembly.due)
+                    ended = data == b""
                     read_at_ns = time.time_ns()
-                    for piece in lines.feed(data, ended=ended):
-                        await emit(batches.make(piece, labels, None, read_at_ns, offsets=False))
+                    for piece in lines.feed(data or b"", ended=ended):
+                        made = assembly.feed(piece, time.monotonic())
+                        await emit(batches.make(made, labels, None, read_at_ns, offsets=False))
+                    if not data:
+                        made = assembly.flush(0, None if ended else time.monotonic())
+                        if made.lines:
+                            await emit(batches.make(made, labels, None, read_at_ns, offsets=False))
+                        continue
                     if len(data) >= _BUSY_BYTES or not ready.pollable:
                         await asyncio.sleep(0)  # others' turn
-                    elif not ended:
+                    else:
                         await stop.wait(self._config.linger)
             waker.cancel()
 
@@ -65,14 +73,19 @@ class StdinInput:
         """Always busy: the stream ends when its writers have."""
         return "busy"
 
-    async def _read(self, ready: "_Readiness", woken: asyncio.Event, stop: Stop) -> bytes:
-        """The next bytes; none at the end of the stream, or when asked to stop and nothing is there."""
+    async def _read(self, ready: "_Readiness", woken: asyncio.Event, stop: Stop, until: float | None) -> bytes | None:
+        """The next bytes; none at the end of the stream, or when asked to stop and nothing is there. None if nothing
+        came ``until`` then (monotonic seconds)."""
         while not ready.now():
             if stop.asked:
                 return b""
             woken.clear()
             ready.listen()
-            await woken.wait()
+            try:
+                async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
+                    await woken.wait()
+            except TimeoutError:
+                return None
         try:
             return os.read(self._fd, BLOCK_BYTES)
         except OSError as error:

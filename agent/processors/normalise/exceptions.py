@@ -9,6 +9,10 @@ from agent.values import Column, is_string, quote, unquote
 # A frame, its source line, or the marks under it: everything of a traceback that is indented.
 _INDENTED: Final = re.compile(r"[ \t|+]")
 _EXCEPTION: Final = re.compile(r"([^\W\d][\w.]*)(?:: ?(.*))?", re.DOTALL).fullmatch
+_HEADER: Final = "Traceback (most recent call last):"
+# An exception group's own margin; those of the exceptions in it are wider.
+_GROUP: Final = re.compile(r"  \+ Exception Group Traceback \(most recent call last\):")
+_GROUPED: Final = re.compile(r"  \| ([^\W\d][\w.]*)(?:: ?(.*))?", re.DOTALL).fullmatch
 MAX_MESSAGE_CHARS: Final = 32_768
 
 
@@ -20,17 +24,30 @@ class Raised(NamedTuple):
 
 
 def raised(text: str) -> Raised | None:
-    """The exception a traceback ends with; of chained ones, the last.
+    """The exception a traceback ends with; of chained ones, the last; of a group, the group.
 
-    The exception's line is the first that is not indented behind the last one that is; its message may go on over
-    further lines.
+    The exception's line is the first that is not indented behind the last header; where there is no header, behind the
+    last line that is indented. Its message may go on over further lines.
     """
     lines = text.rstrip().split("\n")
-    last_indented = max((i for i, line in enumerate(lines) if _INDENTED.match(line)), default=-1)
-    tail = lines[last_indented + 1 :]
-    if tail and last_indented < 0 and tail[0].startswith("Traceback "):
-        tail = tail[1:]
+    begin = max((i for i, line in enumerate(lines) if line.startswith(_HEADER)), default=None)
+    group = max((i for i, line in enumerate(lines) if _GROUP.match(line)), default=-1)
+    if group > (-1 if begin is None else begin):
+        return _group_raised(lines[group:])
+    indented = [i for i, line in enumerate(lines) if _INDENTED.match(line)]
+    if begin is None:
+        tail = lines[max(indented, default=-1) + 1 :]
+    else:
+        frames = begin + 1
+        while frames < len(lines) and _INDENTED.match(lines[frames]):
+            frames += 1
+        tail = lines[frames:]
     found = _EXCEPTION("\n".join(tail)) if tail else None
+    return Raised(found[1], (found[2] or "")[:MAX_MESSAGE_CHARS]) if found else None
+
+
+def _group_raised(lines: list[str]) -> Raised | None:
+    found = next(filter(None, map(_GROUPED, lines)), None)
     return Raised(found[1], (found[2] or "")[:MAX_MESSAGE_CHARS]) if found else None
 
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Zone
+from agent.processors.normalise.blocks import compacted, read_block
 from agent.processors.normalise.columns import MAX_KEYS, Planner, Rows, read_columns
 from agent.processors.normalise.record import read_record
 from agent.processors.normalise.shapes import has_shape, reshape
@@ -78,7 +79,7 @@ class Normaliser:
         """Fill the tables and counts of a batch, and return it."""
         work = _Work(self, batch)
         for start in range(0, len(batch.lines), CHUNK):
-            work.read(start, batch.lines[start : start + CHUNK])
+            work.read(start, batch.lines[start : start + CHUNK], blocks=batch.blocks)
         batch.tables = work.tables.made
         return batch
 
@@ -119,10 +120,13 @@ class _Work:
         self._alone: list[tuple[int, dict[str, bytes]]] = []
         self._parsed: tuple[list[Record], list[int]] = ([], [])
 
-    def read(self, start: int, lines: list[bytes]) -> None:
-        """Read some of the batch's lines, the first of which has the index ``start``."""
+    def read(self, start: int, lines: list[bytes], *, blocks: bool) -> None:
+        """Read some of the batch's lines, the first of which has the index ``start``. ``blocks``: some may be several
+        lines."""
         lines = self._valid(lines)
         rows: Sequence[int] = range(start, start + len(lines))
+        if blocks:
+            lines, rows = self._read_blocks(lines, rows)
         if self._usual.keys is not None:
             lines, rows = self._read_usual(self._usual.keys, lines, rows)
         if lines:
@@ -131,6 +135,21 @@ class _Work:
             self._read_groups(*self._parsed, self._parsed_planner, flat=True)
             self._parsed = ([], [])
         self._collect()
+
+    def _read_blocks(self, lines: list[bytes], rows: Sequence[int]) -> tuple[list[bytes], Sequence[int]]:
+        """Read the events of several lines; returns the others, and the objects, each on a line by now."""
+        left: list[tuple[bytes, int]] = []
+        for line, row in zip(lines, rows, strict=True):
+            if b"\n" not in line or not line.strip():
+                left.append((line, row))
+            elif not line.lstrip().startswith(b"{"):
+                self._alone.append((row, read_block(line.decode(), self._read_head)))
+            elif (whole := compacted(line)) is not None:
+                left.append((whole, row))
+            else:
+                self._note("parse_failed")
+                self._alone.append((row, unparsed(line.decode(), self._read_at)))
+        return [line for line, _ in left], [row for _, row in left]
 
     def _read_usual(
         self, keys: tuple[str, ...], lines: list[bytes], rows: Sequence[int]
@@ -218,22 +237,35 @@ class _Work:
 
     def _read_text(self, row: int, text: str) -> None:
         """Read a line that is no object."""
-        if self._parse(row, text):
-            return
+        if not self._parse(row, text):
+            self._alone.append((row, self._read_unfitting(text)))
+
+    def _read_head(self, text: str) -> dict[str, bytes]:
+        """The places the first line of a block fills."""
+        record = self._take_apart(text)
+        if record is None:
+            return self._read_unfitting(text)
+        return read_record(record, self._parsed_planner.rules, self._read_at)
+
+    def _read_unfitting(self, text: str) -> dict[str, bytes]:
+        """The places of a line the parser, if there is one, does not fit."""
         places = read_line(text, self._zone, self._read_at)
         if self._parser and self._parser.marks:
             self._note("parse_failed")
             places["labels.parse"] = FAILED
-        self._alone.append((row, places))
+        return places
 
     def _parse(self, row: int, text: str) -> bool:
         """Take a line apart as the input's settings say. False if there are none, or it does not fit."""
-        record = self._parser(text.lstrip(_NO_TEXT), self._read_at_ns) if self._parser else None
+        record = self._take_apart(text)
         if record is None:
             return False
         self._parsed[0].append(record)
         self._parsed[1].append(row)
         return True
+
+    def _take_apart(self, text: str) -> Record | None:
+        return self._parser(text.lstrip(_NO_TEXT), self._read_at_ns) if self._parser else None
 
     def _read_groups(self, records: list[Record], rows: Sequence[int], planner: Planner, flat: bool) -> None:
         """Read records, together where they have the same keys. ``flat``: they were laid flat already."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.inputs.assembly.assembly import Open
 from agent.inputs.file.generation import OpenFile, windows_behind_last_line
 from agent.inputs.file.identity import WINDOW_BYTES, Fingerprint, Windows, matching_windows, windows_at
 from agent.inputs.file.state import VERSION, Position, decode_position, encode_position
@@ -24,16 +25,21 @@ POSITION = Position(
     1_763_805_600,
 )
 GOLDEN = bytes.fromhex(
-    "98 01 c40b 2f6c6f67732f6d2e6c6f67 c40d 2f6c6f67732f6d2e6c6f672e31 cd0801 cc83"
+    "99 01 c40b 2f6c6f67732f6d2e6c6f67 c40d 2f6c6f67732f6d2e6c6f672e31 cd0801 cc83"
     "95 06 06 c410 68686868686868686868686868686868 06 c410 74747474747474747474747474747474"
-    "01 ce692189a0"
+    "01 ce692189a0 90"
 )
+HELD = bytes.fromhex("91 94 c406 737464657272 a27079 c3 94 00040501")
 
 
 def test_the_stored_form_never_changes() -> None:
-    """A queue written by this version must be read by every later one."""
+    """A queue written by any version must be read by every later one: the first wrote nothing of open events."""
     assert encode_position(POSITION) == GOLDEN
     assert decode_position(GOLDEN) == POSITION
+    assert decode_position(b"\x98" + GOLDEN[1:-1]) == POSITION
+    held = msgspec.structs.replace(POSITION, open=(Open(b"stderr", "py", True, (0, 4, 5, 1)),))
+    assert encode_position(held) == GOLDEN[:-1] + HELD
+    assert decode_position(GOLDEN[:-1] + HELD) == held
 
 
 def test_the_stored_form_may_grow() -> None:
@@ -42,7 +48,7 @@ def test_the_stored_form_may_grow() -> None:
     assert decode_position(msgspec.msgpack.encode([*later, "new"])) == POSITION
 
 
-@pytest.mark.parametrize("state", [b"", b"\xc0", b"\x91\x02", GOLDEN[:-3], b"\x98\x02" + GOLDEN[2:], b"junk"])
+@pytest.mark.parametrize("state", [b"", b"\xc0", b"\x91\x02", GOLDEN[:-3], b"\x99\x02" + GOLDEN[2:], b"junk"])
 def test_what_is_not_a_position_is_refused(state: bytes) -> None:
     """Damage and unknown versions are an error, never a guess."""
     with pytest.raises(ValueError, match="position"):

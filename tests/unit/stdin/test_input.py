@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.inputs.assembly.config import MultilineConfig
 from agent.inputs.contract import Stop
 from agent.inputs.stdin.config import StdinConfig
 from agent.inputs.stdin.input import StdinInput
@@ -99,3 +100,52 @@ def test_the_descriptor_stays_as_it_was_given() -> None:
     read_all(reading)
     assert os.get_blocking(reading)
     os.close(reading)
+
+
+def test_a_traceback_in_pieces_is_one_event() -> None:
+    """However slowly it is written, and together with the line above it; the next line is its own."""
+    code = (
+        "import logging, os, time\n"
+        "logging.basicConfig(format='%(levelname)s:%(message)s', stream=os.fdopen(1, 'w', 1))\n"
+        "try: {}['a']\n"
+        "except KeyError: logging.exception('failed')\n"
+        "os.write(1, b'Traceback (most recent call last):\\n  File')\n"
+        "time.sleep(0.05)\n"
+        "os.write(1, b' \"a.py\", line 1\\nValueError: no\\nbye\\n')\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        batches = read_all(writer.stdout.fileno(), linger=0.0)
+    first, second, third = lines_of(batches)
+    assert first.startswith(b"ERROR:failed\nTraceback")
+    assert first.endswith(b"\nKeyError: 'a'")
+    assert second == b'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: no'
+    assert third == b"bye"
+    assert sum(batch.counts.accepted for batch in batches) == 3
+
+
+def test_an_event_is_let_go_when_nothing_follows() -> None:
+    """A failure that is the last word of a writer that stays is not held for ever."""
+    reading, writing = os.pipe()
+    arrived: list[Batch] = []
+
+    async def run() -> None:
+        gone = asyncio.Event()
+
+        async def emit(batch: Batch) -> None:
+            if batch.lines:
+                arrived.append(batch)
+                gone.set()
+
+        settings = StdinConfig(id="in", linger=0.0, multiline=MultilineConfig(flush_after=0.1))
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(StdinInput(settings, reading).run(emit, Stop()))
+            os.write(writing, b"ERROR:root:failed\n")
+            await gone.wait()
+            os.write(writing, b"more\n")
+            os.close(writing)
+            await task
+
+    asyncio.run(run())
+    os.close(reading)
+    assert lines_of(arrived) == [b"ERROR:root:failed", b"more"]
