@@ -24,6 +24,9 @@ from agent.inputs import InputConfig
 from agent.inputs.contract import Input, Stop
 from agent.inputs.file.config import FileConfig
 from agent.inputs.stdin.config import StdinConfig
+from agent.inputs.tcp.config import TcpConfig
+from agent.inputs.udp.config import UdpConfig
+from agent.inputs.unix.config import UnixConfig
 from agent.log import Log
 from agent.model import identity
 from agent.outputs import OutputConfig
@@ -59,6 +62,18 @@ def make_input(config: InputConfig, positions: Mapping[str, bytes]) -> Input:
             from agent.inputs.stdin.input import StdinInput
 
             return StdinInput(config)
+        case TcpConfig():
+            from agent.inputs.tcp.input import TcpInput
+
+            return TcpInput(config)
+        case UdpConfig():
+            from agent.inputs.udp.input import UdpInput
+
+            return UdpInput(config)
+        case UnixConfig():
+            from agent.inputs.unix.input import UnixInput
+
+            return UnixInput(config)
 
 
 def make_output(config: OutputConfig) -> Output:

@@ -4,8 +4,11 @@ from typing import get_args
 
 from agent.inputs.file.config import FileConfig
 from agent.inputs.stdin.config import StdinConfig
+from agent.inputs.tcp.config import TcpConfig
+from agent.inputs.udp.config import UdpConfig
+from agent.inputs.unix.config import UnixConfig
 
-InputConfig = FileConfig | StdinConfig
+InputConfig = FileConfig | StdinConfig | TcpConfig | UdpConfig | UnixConfig
 """What an entry of ``inputs`` can be, told apart by its ``type``."""
 
 INPUTS: tuple[type[InputConfig], ...] = get_args(InputConfig)

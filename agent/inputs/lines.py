@@ -80,7 +80,7 @@ def cut(data: bytes, begin: int, at: At, max_line: int, *, ended: bool = False) 
         position = cuts[-1].end
     end = position + len(tail)
     if len(tail) >= room_for_line(max_line) or (ended and len(tail) > max_line):
-        cuts.append(Cut([_shortened(tail, max_line)], [position], position, end, At.REST, truncated=True))
+        cuts.append(Cut([shortened(tail, max_line)], [position], position, end, At.REST, truncated=True))
     elif ended and tail:
         cuts.append(Cut([tail], [position], position, end, At.LATE_END))
     if len(cuts) > 1 and not cuts[0].lines:
@@ -110,7 +110,7 @@ def _ended_lines(lines: list[bytes], begin: int, max_line: int, *, has_cr: bool)
     first = 0
     for i in longer:
         cuts += _batches(lines, bounds, first, i)
-        cuts.append(Cut([_shortened(lines[i], max_line)], [bounds[i]], bounds[i], bounds[i + 1], truncated=True))
+        cuts.append(Cut([shortened(lines[i], max_line)], [bounds[i]], bounds[i], bounds[i + 1], truncated=True))
         first = i + 1
     return cuts + _batches(lines, bounds, first, len(lines))
 
@@ -128,7 +128,7 @@ def _batches(lines: list[bytes], bounds: list[int], first: int, last: int) -> li
     return cuts
 
 
-def _shortened(line: bytes, max_line: int) -> bytes:
+def shortened(line: bytes, max_line: int) -> bytes:
     """The first ``max_line`` bytes, fewer where that would tear a UTF-8 character apart."""
     end = max_line
     while end > max_line - 4 and end < len(line) and line[end] & 0xC0 == 0x80:

@@ -3,7 +3,17 @@
 from tests.contract.sources.file import FileSource
 from tests.contract.sources.source import Source
 from tests.contract.sources.stdin import StdinSource
+from tests.contract.sources.tcp import TcpSource
+from tests.contract.sources.udp import UdpSource
+from tests.contract.sources.unix import UnixDatagramSource, UnixSource
 
-SOURCES: list[type[Source]] = [FileSource, StdinSource]
+SOURCES: list[type[Source]] = [
+    FileSource,
+    StdinSource,
+    TcpSource,
+    UdpSource,
+    UnixSource,
+    UnixDatagramSource,
+]
 
 __all__ = ["SOURCES", "Source"]
