@@ -10,7 +10,7 @@ Memory is bounded for each sender and in all: the oldest unfinished message goes
 import re
 import zlib
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from typing import Final
 
 import msgspec
@@ -186,16 +186,24 @@ def read_gelf(text: bytes) -> bytes | None:
         if key == "version" and value in (b'"1.0"', b'"1.1"'):
             continue
         if key == "level" and _SYSLOG_LEVEL(value):
-            renamed["severity"] = value
+            renamed[_free(renamed, "severity", key)] = value
         elif key == "full_message" and b"Traceback (most recent call last)" in value:
-            renamed["error.stack_trace"] = value
+            renamed[_free(renamed, "error.stack_trace", key)] = value
         elif key.startswith("_") and key not in _RENAMED:
             own.append((key, value))
         else:
-            name = _RENAMED.get(key, key)
-            renamed[key if name in renamed else name] = value
+            renamed[_free(renamed, _RENAMED.get(key, key), key)] = value
     for key, value in own:
         bare = key[1:]
-        renamed[key if not bare or bare in renamed or bare in members else bare] = value
+        renamed[_free(renamed, bare if bare and bare not in members else key, key)] = value
     line = b"{%b}" % b",".join(b"%b:%b" % (quote(key), value) for key, value in renamed.items())
     return msgspec.json.format(line, indent=-1) if b"\n" in line or b"\r" in line else line
+
+
+def _free(taken: Container[str], wanted: str, written: str) -> str:
+    """The name wanted, or the one written, with underscores before it until nobody has it."""
+    if wanted not in taken:
+        return wanted
+    while written in taken:
+        written = "_" + written
+    return written

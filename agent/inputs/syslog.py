@@ -4,12 +4,12 @@
     RFC 5424. A missing field is ``-``. In values ``\\"``, ``\\\\`` and ``\\]`` are escapes. The message may begin with
     a byte order mark.
 ``<PRI>Mmm dd hh:mm:ss HOST TAG[PID]: MESSAGE``
-    RFC 3164: no year and no zone. The year is the one that puts the month nearest to now. Taken too: a year or a
-    fraction in the time, a time as in RFC 5424, no host (as programs write to ``/dev/log``), no tag, no time.
+    RFC 3164: no year and no zone. The year is the last in which the month was, or begins within a month. Taken too: a
+    year or a fraction in the time, a time as in RFC 5424, no host (as programs write to ``/dev/log``), no tag, no time.
 
-A message that fits neither, or whose time is none, is left whole. What the header says is given as places of the
-document; the message itself is read later, like any line. The expressions are possessive: they keep no way back, so
-their time is linear in the message.
+What cannot be taken apart behind the priority, or has a time that is none, is left whole. What the header says is
+given as places of the document; the message itself is read later, like any line. The expressions are possessive: they
+keep no way back, so their time is linear in the message.
 """
 
 import re
@@ -67,10 +67,7 @@ def read_syslog(data: bytes, zone: tzinfo | None, now_ns: int) -> Said | None:
     if found is None or (priority := int(found[1])) > MAX_PRIORITY:
         return None
     rest = data[found.end() :].rstrip(b"\0\r\n")
-    read = _modern(rest, zone) if rest.startswith(b"1 ") else None
-    said = read or _old(rest, zone, now_ns)
-    if said is None:
-        return None
+    said = (_modern(rest, zone) if rest.startswith(b"1 ") else None) or _old(rest, zone, now_ns)
     places = {**_of_priority(priority), **said.places}
     # A header alone says something as well; an empty line would be left out.
     return Said(said.message if said.message.strip() else data, places)
@@ -95,7 +92,7 @@ def _modern(rest: bytes, zone: tzinfo | None) -> Said | None:
     return Said(message.removeprefix(_BOM), places)
 
 
-def _old(rest: bytes, zone: tzinfo | None, now_ns: int) -> Said | None:
+def _old(rest: bytes, zone: tzinfo | None, now_ns: int) -> Said:
     places: dict[str, bytes] = {}
     timed = _OLD_TIME.match(rest)
     if timed is None:
@@ -106,7 +103,7 @@ def _old(rest: bytes, zone: tzinfo | None, now_ns: int) -> Said | None:
         else _without_year(timed["month"], timed["day"], timed["year"], timed["clock"], zone, now_ns)
     )
     if moment is None:
-        return None
+        return Said(rest, places)
     places.update(reading_of(moment).filled)
     rest = rest[timed.end() :]
     tagged = _TAG.match(rest)
@@ -133,7 +130,7 @@ def _without_year(
     if year is None:
         now = time.gmtime(now_ns // 1_000_000_000)
         ahead = month - now.tm_mon
-        written = now.tm_year - (ahead > 6) + (ahead < -6)
+        written = now.tm_year - (ahead > 1) + (ahead == -11)
     else:
         written = int(year)
     return read_text(f"{written:04}-{month:02}-{int(day):02}T{clock.decode()}", zone)

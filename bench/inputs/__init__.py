@@ -1,0 +1,1 @@
+"""What each input takes, measured: ``python -m bench.inputs [NAME…]``."""
