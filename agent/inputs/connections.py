@@ -15,12 +15,15 @@ import socket
 import ssl
 import struct
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import cast
 
 from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.framing import Framed, Framer
 from agent.inputs.intake import Intake, Piece
 from agent.inputs.lines import shortened
+from agent.inputs.listen import BACKLOG
 from agent.inputs.messages import CUT_LINE, TORN, Facts
 from agent.inputs.socket_options import SocketOptions
 from agent.log import Log
@@ -58,7 +61,6 @@ class Connections:
         self.held = 0
         self.open: set[_Connection] = set()
         self._tls = tls
-        self._slots = asyncio.Semaphore(max_connections)
         self._max_connections = max_connections
         self._idle_secs = idle_secs
         self._handshakes = 0
@@ -75,52 +77,17 @@ class Connections:
     async def run(self, listeners: list[socket.socket], stop: Stop) -> None:
         """Serve until asked to stop; then read what is there and close."""
         async with asyncio.TaskGroup() as tasks:
-            accepting = [tasks.create_task(self._accept(listener, tasks, stop)) for listener in listeners]
-            if self._idle_secs is not None:
-                accepting.append(tasks.create_task(self._close_idle(self._idle_secs)))
+            accepting = _Accepting(listeners, self._max_connections, self.input_id, tasks, self._serve)
             try:
-                await stop.wait()
-                for task in accepting:
-                    task.cancel()
-                await asyncio.sleep(0)
-                for listener in listeners:
-                    self._accept_waiting(listener, tasks)
+                with accepting.listening():
+                    closing = tasks.create_task(self._close_idle())
+                    await stop.wait()
+                    closing.cancel()
+                accepting.accept_waiting()
                 await self._drain()
             finally:
                 for connection in tuple(self.open):
                     connection.leave()
-
-    async def _accept(self, listener: socket.socket, tasks: asyncio.TaskGroup, stop: Stop) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            if self._slots.locked():
-                _log.warning(
-                    "An input has as many connections as it may; others wait to be accepted",
-                    input=self.input_id, connections=self._max_connections,
-                )  # fmt: skip
-            await self._slots.acquire()
-            try:
-                accepted, _ = await loop.sock_accept(listener)
-            except OSError as error:
-                self._slots.release()
-                _log.error("A connection cannot be accepted; trying again", input=self.input_id, reason=error)
-                await stop.wait(_RETRY_SECS)
-                continue
-            except BaseException:
-                self._slots.release()
-                raise
-            serving = tasks.create_task(self._serve(accepted))
-            serving.add_done_callback(lambda _: self._slots.release())
-
-    def _accept_waiting(self, listener: socket.socket, tasks: asyncio.TaskGroup) -> None:
-        """Accept those who connected before we were asked to stop."""
-        for _ in range(self._max_connections):
-            try:
-                accepted, _ = listener.accept()
-            except OSError:
-                return
-            accepted.setblocking(False)
-            tasks.create_task(self._serve(accepted))
 
     async def _serve(self, accepted: socket.socket) -> None:
         connection = _Connection(self, self.facts(accepted))
@@ -144,9 +111,9 @@ class Connections:
         finally:
             connection.leave()
 
-    async def _close_idle(self, idle_secs: float) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
+    async def _close_idle(self) -> None:
+        loop, idle_secs = asyncio.get_running_loop(), self._idle_secs
+        while idle_secs is not None:
             await asyncio.sleep(idle_secs / 4)
             for connection in tuple(self.open):
                 if not connection.paused and loop.time() - connection.read_at > idle_secs:
@@ -159,6 +126,91 @@ class Connections:
         await asyncio.sleep(0)
         while (self._handshakes or any(c.has_more for c in self.open)) and loop.time() < end:  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(_POLL_SECS)
+
+
+class _Accepting:
+    """Accepts connections while there are fewer than the limit; each has a task. An accepted connection is never
+    dropped on the way, as it could be with a cancelled ``sock_accept``."""
+
+    def __init__(
+        self,
+        listeners: list[socket.socket],
+        limit: int,
+        input_id: str,
+        tasks: asyncio.TaskGroup,
+        serve: Callable[[socket.socket], Coroutine[None, None, None]],
+    ) -> None:
+        self._listeners = listeners
+        self._limit = limit
+        self._input = input_id
+        self._tasks = tasks
+        self._serve = serve
+        self._count = 0
+        self._open = False
+        self._heard = False
+        self._retry: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Accept while inside."""
+        self._open = True
+        self._hear()
+        try:
+            yield
+        finally:
+            self._open = False
+            self._deafen()
+            if self._retry is not None:
+                self._retry.cancel()
+
+    def accept_waiting(self) -> None:
+        """Accept those who connected before we stopped listening."""
+        for listener in self._listeners:
+            for _ in range(BACKLOG):
+                try:
+                    self._take(listener.accept()[0])
+                except OSError:
+                    break
+
+    def _hear(self) -> None:
+        if self._open and not self._heard:
+            self._heard = True
+            for listener in self._listeners:
+                asyncio.get_running_loop().add_reader(listener.fileno(), self._acceptable, listener)
+
+    def _deafen(self) -> None:
+        if self._heard:
+            self._heard = False
+            for listener in self._listeners:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+
+    def _acceptable(self, listener: socket.socket) -> None:
+        while self._count < self._limit:
+            try:
+                accepted, _ = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no descriptor left, no memory
+                _log.error("A connection cannot be accepted; trying again", input=self._input, reason=error)
+                self._deafen()
+                self._retry = asyncio.get_running_loop().call_later(_RETRY_SECS, self._hear)
+                return
+            self._take(accepted)
+        self._deafen()
+        _log.warning(
+            "An input has as many connections as it may; others wait to be accepted",
+            input=self._input, connections=self._limit,
+        )  # fmt: skip
+
+    def _take(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        self._count += 1
+        self._tasks.create_task(self._serve(accepted)).add_done_callback(self._ended)
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._count -= 1
+        if self._retry is None or self._retry.when() <= asyncio.get_running_loop().time():
+            self._hear()
 
 
 class _Connection(asyncio.Protocol):
@@ -178,9 +230,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is there, its handshake done."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream has a transport of its own")
-        self._transport = transport
+        # uvloop's are none by inheritance.
+        self._transport = cast("asyncio.Transport", transport)
         self._socket = transport.get_extra_info("socket")
         self.read_at = asyncio.get_running_loop().time()
         self._owner.open.add(self)

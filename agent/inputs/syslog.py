@@ -78,18 +78,25 @@ def _modern(rest: bytes, zone: tzinfo | None) -> Said | None:
     if found is None:
         return None
     when, host, app, process, kind, structured, message = found.groups()
-    places = {"log.syslog.version": b'"1"'}
+    places = {**_of_header(host, app, process, kind)}
     if when != b"-":
         moment = read_text(when.decode("ascii"), zone)
         if moment is None:
             return None
         places.update(reading_of(moment).filled)
-    _put(places, "log.syslog.hostname", host)
-    _put_program(places, app, process)
-    _put(places, "log.syslog.msgid", kind)
     if structured and structured != b"-":
         places["log.syslog.structured_data"] = _structured(structured)
     return Said(message.removeprefix(_BOM), places)
+
+
+@lru_cache(maxsize=1024)
+def _of_header(host: bytes, app: bytes, process: bytes, kind: bytes) -> Mapping[str, bytes]:
+    """What a program says the same in every message."""
+    places = {"log.syslog.version": b'"1"'}
+    _put(places, "log.syslog.hostname", host)
+    _put_program(places, app, process)
+    _put(places, "log.syslog.msgid", kind)
+    return places
 
 
 def _old(rest: bytes, zone: tzinfo | None, now_ns: int) -> Said:
@@ -139,7 +146,7 @@ def _without_year(
 def _put_program(places: dict[str, bytes], name: bytes, process: bytes | None) -> None:
     _put(places, "log.syslog.appname", name)
     _put(places, "process.name", name)
-    if process:
+    if process and process != b"-":
         _put(places, "log.syslog.procid", process)
         if _NUMBER(process):
             places["process.pid"] = b"%d" % int(process)

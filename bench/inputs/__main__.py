@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -37,7 +38,7 @@ def main(names: tuple[str, ...], records: int | None) -> None:
     with workspace() as folder, sink(folder / "sink.log") as control:
         for feed in chosen:
             if records is not None:
-                feed = Feed(feed.name, records, feed.config, feed.send, feed.piped)
+                feed = replace(feed, count=records)
             taken = measure(feed, control, folder)
             click.echo(taken.row())
             balanced = balanced and taken.balances

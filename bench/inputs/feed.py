@@ -9,10 +9,10 @@ from typing import Any
 class Feed:
     """Records sent to one input.
 
-    ``config`` is the input's configuration, listening on port 0; ``{folder}`` in its texts becomes a folder of the run's
-    own. ``send(address, count)`` sends from the harness's process and returns how many records it sent. ``address`` is
-    where the input listens; of one that does not listen, the folder; with ``piped``, a path to write to that is
-    modeltail's standard input.
+    ``config`` is the input's configuration, listening on port 0; ``{folder}`` in its texts becomes a folder of the
+    run's own. ``send(address, count)`` sends from the harness's process and returns how many records it sent.
+    ``address`` is where the input listens; of one that does not listen, the folder; with ``piped``, a path to write to
+    that is modeltail's standard input. ``prepare(count)`` is called before anything is measured.
     """
 
     name: str
@@ -20,3 +20,4 @@ class Feed:
     config: dict[str, Any]
     send: Callable[[str, int], int]
     piped: bool = False
+    prepare: Callable[[int], object] = lambda count: None

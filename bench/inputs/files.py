@@ -1,5 +1,6 @@
 """Feeds of the inputs `file` and `stdin`: the inference records of the other benchmarks."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from bench.inputs.feed import Feed
@@ -9,6 +10,7 @@ START_SECS = 1_795_341_600
 _CHUNK = 1000
 
 
+@lru_cache(maxsize=1)
 def lines(count: int) -> list[bytes]:
     """So many records, each with its newline."""
     writer = Writer()
@@ -31,6 +33,7 @@ FEEDS: tuple[Feed, ...] = (
         500_000,
         {"type": "file", "paths": ["{folder}/*.log"]},
         lambda folder, count: _append(Path(folder) / "model.log", count),
+        prepare=lines,
     ),
     Feed(
         "stdin",
@@ -38,5 +41,6 @@ FEEDS: tuple[Feed, ...] = (
         {"type": "stdin", "on_full": "block"},
         lambda pipe, count: _append(Path(pipe), count),
         piped=True,
+        prepare=lines,
     ),
 )

@@ -55,6 +55,7 @@ HEADING = f"{'feed':<16}{'records':>10}{'sent/s':>12}{'taken/s':>12}{'CPU s/M':>
 def measure(feed: Feed, sink: SinkControl, within: Path) -> Taken:
     """Start the agent, send, wait until the ledger accounts for everything, end it."""
     sink.reset()
+    feed.prepare(feed.count)
     with tempfile.TemporaryDirectory(prefix=f"{feed.name}-", dir=within) as folder:
         work = Path(folder)
         config = work / "agent.json"
@@ -89,22 +90,25 @@ def _send(feed: Feed, address: str, status: str, pid: int) -> Taken:
     accepted = -1
     while True:
         ledger = _ledger(status)
-        (counts,) = ledger["inputs"].values() or ({"accepted": 0, "dropped": {}},)
+        taken = sum(counts["accepted"] for counts in ledger["inputs"].values())
         now = time.monotonic()
-        if counts["accepted"] != accepted:
-            accepted, changed_at = counts["accepted"], now
+        if taken != accepted:
+            accepted, changed_at = taken, now
         queued = sum(output["queued"] for output in ledger["outputs"].values())
         if (accepted >= sent or now - changed_at > QUIET_SECS) and not queued:
             break
         if now - begun > MAX_SECS:
             break
         time.sleep(_POLL_SECS)
+    dropped: dict[str, int] = {}
+    for counts in ledger["inputs"].values():
+        dropped.update(counts["dropped"])
     return Taken(
         feed.name,
         sent,
         sent_at - begun,
         accepted,
-        counts["dropped"],
+        dropped,
         changed_at - begun,
         (cpu(pid) - before).total,
     )

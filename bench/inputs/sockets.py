@@ -4,6 +4,7 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from typing import Any
 
 from bench.inputs.feed import Feed
@@ -49,9 +50,14 @@ def _connected(address: str, kind: socket.SocketKind) -> socket.socket:
     return made
 
 
+@lru_cache(maxsize=1)
+def _messages(encode: Encode, count: int) -> list[bytes]:
+    return [encode(line, i) for i, line in enumerate(lines(count))]
+
+
 def _datagrams(encode: Encode, rate: float) -> Callable[[str, int], int]:
     def send(address: str, count: int) -> int:
-        messages = [encode(line, i) for i, line in enumerate(lines(count))]
+        messages = _messages(encode, count)
         with _connected(address, socket.SOCK_DGRAM) as sender:
             begun = time.perf_counter()
             for first in range(0, count, _BURST):
@@ -67,7 +73,7 @@ def _datagrams(encode: Encode, rate: float) -> Callable[[str, int], int]:
 def _stream(encode: Encode) -> Callable[[str, int], int]:
     def send(address: str, count: int) -> int:
         with _connected(address, socket.SOCK_STREAM) as sender:
-            for part in _joined(encode(line, i) for i, line in enumerate(lines(count))):
+            for part in _joined(_messages(encode, count)):
                 sender.sendall(part)
         return count
 
@@ -87,11 +93,17 @@ def _joined(messages: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _udp(name: str, encode: Encode, rate: float = UDP_RATE) -> Feed:
-    return Feed(name, 200_000, {"type": "udp", "listen": "127.0.0.1:0"}, _datagrams(encode, rate))
+    return Feed(
+        name,
+        200_000,
+        {"type": "udp", "listen": "127.0.0.1:0"},
+        _datagrams(encode, rate),
+        prepare=partial(_messages, encode),
+    )
 
 
 def _connection(name: str, encode: Encode, **config: Any) -> Feed:
-    return Feed(name, 200_000, {"on_full": "block", **config}, _stream(encode))
+    return Feed(name, 200_000, {"on_full": "block", **config}, _stream(encode), prepare=partial(_messages, encode))
 
 
 FEEDS: tuple[Feed, ...] = (
@@ -107,5 +119,6 @@ FEEDS: tuple[Feed, ...] = (
         200_000,
         {"type": "unix", "kind": "datagram", "listen": "unix:{folder}/datagram.sock"},
         _datagrams(_json, float("inf")),
+        prepare=partial(_messages, _json),
     ),
 )

@@ -26,7 +26,7 @@ class UdpConfig(SocketOptions, kw_only=True, forbid_unknown_fields=True, tag_fie
             description="Receive buffer asked of the kernel. Without the right `CAP_NET_ADMIN` it gives no more than "
             "`net.core.rmem_max`.",
         ),
-    ] = 32 * 1024**2
+    ] = 64 * 1024**2
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that no type shows."""
