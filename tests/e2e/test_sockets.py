@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import graypy
 import pytest
+from graypy.handler import BaseGELFChunker
 
 from tests.e2e.agent_process import AgentProcess
 from tests.fakes.certificates import make_certificates
@@ -40,6 +41,9 @@ class Served(AgentProcess):
                 "outputs": [{"type": "local", "path": str(folder / "store")}],
             },
         )
+
+    def __enter__(self) -> Self:
+        return self
 
     def address(self, name: str) -> str:
         """Where an input listens."""
@@ -122,7 +126,7 @@ def _logged(handler: logging.Handler, text: str) -> None:
 
 def test_graypy_over_udp_in_chunks(agent: Served) -> None:
     """The GELF library, compressed and cut into chunks, with a traceback and fields of its own."""
-    handler = graypy.GELFUDPHandler("127.0.0.1", agent.port("udp"), chunk_size=100)
+    handler = graypy.GELFUDPHandler("127.0.0.1", agent.port("udp"), gelf_chunker=BaseGELFChunker(chunk_size=100))
     _logged(handler, "graypy in chunks")
     (record,) = found(agent, '"message": "graypy in chunks"')
     assert record["error"]["type"] == "ValueError"
@@ -184,8 +188,10 @@ def test_rsyslog_forwards(agent: Served, tmp_path: Path, name: str, protocol: st
     assert record["log"]["syslog"]["version"] == "1"
 
 
+@pytest.mark.skipif(not hasattr(ssl, "wrap_socket"), reason="graypy's TLS needs Python 3.11")
+@pytest.mark.filterwarnings("ignore:ssl.wrap_socket:DeprecationWarning")
 def test_graypy_over_tls(tmp_path: Path) -> None:
-    """The library's TLS handler checks our certificate."""
+    """The library's TLS handler checks our certificate, and so does a client that writes lines."""
     certificates = make_certificates(tmp_path / "tls", "127.0.0.1")
     tls = {"certificate": str(certificates.chain), "key": str(certificates.key)}
     with Served(tmp_path, {"tls": {"type": "tcp", "listen": "127.0.0.1:0", "tls": tls}}) as agent:
@@ -197,7 +203,9 @@ def test_graypy_over_tls(tmp_path: Path) -> None:
             context.wrap_socket(plain, server_hostname="127.0.0.1") as client,
         ):
             client.sendall(b'{"message": "checked"}\n')
-        handler = graypy.GELFTLSHandler("127.0.0.1", agent.port("tls"))
+        handler = graypy.GELFTLSHandler(
+            "127.0.0.1", agent.port("tls"), validate=True, ca_certs=str(certificates.authority)
+        )
         _logged(handler, "graypy over tls")
         assert len(agent.records(2)) == 2
         assert agent.stop() == 0

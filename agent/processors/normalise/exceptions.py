@@ -28,6 +28,8 @@ def raised(text: str) -> Raised | None:
     lines = text.rstrip().split("\n")
     last_indented = max((i for i, line in enumerate(lines) if _INDENTED.match(line)), default=-1)
     tail = lines[last_indented + 1 :]
+    while tail and not tail[0].strip():  # some join lines that have their line ends already
+        tail = tail[1:]
     if tail and last_indented < 0 and tail[0].startswith("Traceback "):
         tail = tail[1:]
     found = _EXCEPTION("\n".join(tail)) if tail else None
