@@ -189,7 +189,7 @@ def test_rsyslog_forwards(agent: Served, tmp_path: Path, name: str, protocol: st
 
 
 @pytest.mark.skipif(not hasattr(ssl, "wrap_socket"), reason="graypy's TLS needs Python 3.11")
-@pytest.mark.filterwarnings("ignore:ssl.wrap_socket:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:ssl:DeprecationWarning")
 def test_graypy_over_tls(tmp_path: Path) -> None:
     """The library's TLS handler checks our certificate, and so does a client that writes lines."""
     certificates = make_certificates(tmp_path / "tls", "127.0.0.1")
