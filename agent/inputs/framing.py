@@ -102,7 +102,8 @@ class _Delimited:
         return message
 
     def end(self) -> Framed:
-        return Framed(self._without_cr([self.give_up()] if self.held else []))
+        rest = self._without_cr([self.give_up()] if self.held else [])
+        return _within(rest, self._max)[0] if rest else Framed([])
 
     def _without_cr(self, messages: list[bytes]) -> list[bytes]:
         if self._end != b"\n":
@@ -191,7 +192,8 @@ class _Counted:
 
     def end(self) -> Framed:
         held = self.give_up()
-        return Framed([held] if held else [], cut=self._skip > 0)
+        rest = _within([held], self._max)[0] if held else Framed([])
+        return Framed(rest.messages, rest.cut or self._skip > 0)
 
     def _behind_the_skipped(self, data: bytes) -> bytes:
         if self._skip:
