@@ -1,6 +1,7 @@
 # Two commands for everybody: `make run` and `make test`. The rest is for those who build modeltail.
 PYTHON ?= python3
 FOR ?=
+ONLY ?=
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/run.stamp
@@ -8,7 +9,7 @@ TEST_STAMP := $(VENV)/test.stamp
 RUNTIME := $(VENV)/runtime
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint unit soak bench pins generated clean
+.PHONY: run test lint unit soak bench bench-inputs pins generated clean
 
 run: $(RUN_STAMP) ## An example model, a trickle of requests, and modeltail beside it.
 	@$(BIN)/python -m examples.run $(if $(FOR),--for $(FOR))
@@ -31,6 +32,9 @@ soak: $(TEST_STAMP) ## The long forms: hundreds of kills, crash points and fault
 
 bench: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure beside rsyslog; writes docs/performance.md.
 	$(BIN)/python -m bench
+
+bench-inputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each input: rate, CPU and drops. ONLY="udp tcp" for some.
+	$(BIN)/python -m bench.inputs $(ONLY)
 
 generated: $(TEST_STAMP) ## What is written from the code: the schema and the reference of the configuration.
 	$(BIN)/modeltail config schema > config/agent.schema.json

@@ -29,6 +29,9 @@ from agent.inputs.journald.config import JournaldConfig
 from agent.inputs.options import LineOptions
 from agent.inputs.otlp.config import OtlpConfig
 from agent.inputs.stdin.config import StdinConfig
+from agent.inputs.tcp.config import TcpConfig
+from agent.inputs.udp.config import UdpConfig
+from agent.inputs.unix.config import UnixConfig
 from agent.log import Log
 from agent.model import identity
 from agent.outputs import OutputConfig
@@ -87,6 +90,18 @@ def make_input(config: InputConfig, positions: Mapping[str, bytes], child: "Chil
             from agent.inputs.exec.input import ExecInput
 
             return ExecInput(config, child)
+        case TcpConfig():
+            from agent.inputs.tcp.input import TcpInput
+
+            return TcpInput(config)
+        case UdpConfig():
+            from agent.inputs.udp.input import UdpInput
+
+            return UdpInput(config)
+        case UnixConfig():
+            from agent.inputs.unix.input import UnixInput
+
+            return UnixInput(config)
 
 
 def make_output(config: OutputConfig) -> Output:

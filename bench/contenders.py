@@ -90,14 +90,14 @@ queue: {{path: "{self.queue(job)}"}}
 outputs: [{{type: elasticsearch, hosts: ["http://127.0.0.1:{job.sink_port}"]}}]
 status: {{port: {job.status_port}}}
 """)
-        return [_runtime(), "-m", "agent", "run", "-c", str(config)]
+        return [runtime(), "-m", "agent", "run", "-c", str(config)]
 
     def queue(self, job: Job) -> Path:
         """See `Contender.queue`."""
         return job.folder / "queue"
 
 
-def _runtime() -> str:
+def runtime() -> str:
     """The Python of an environment with nothing in it but what modeltail needs, which ``make bench`` makes."""
     python = Path(sys.prefix) / "runtime" / "bin" / "python"
     return str(python) if python.exists() else sys.executable

@@ -8,8 +8,21 @@ from agent.inputs.http.config import HttpConfig
 from agent.inputs.journald.config import JournaldConfig
 from agent.inputs.otlp.config import OtlpConfig
 from agent.inputs.stdin.config import StdinConfig
+from agent.inputs.tcp.config import TcpConfig
+from agent.inputs.udp.config import UdpConfig
+from agent.inputs.unix.config import UnixConfig
 
-InputConfig = ExecConfig | FileConfig | HttpConfig | JournaldConfig | OtlpConfig | StdinConfig
+InputConfig = (
+    ExecConfig
+    | FileConfig
+    | HttpConfig
+    | JournaldConfig
+    | OtlpConfig
+    | StdinConfig
+    | TcpConfig
+    | UdpConfig
+    | UnixConfig
+)
 """What an entry of ``inputs`` can be, told apart by its ``type``."""
 
 INPUTS: tuple[type[InputConfig], ...] = get_args(InputConfig)

@@ -2,13 +2,15 @@
 
 ======================= ==========================================================
 ``127.0.0.1:5140``      IPv4; ``[::1]:5140`` IPv6; port 0 takes a free one
-``unix:/run/mt.sock``   a socket file, made with mode 0660 and removed at the end
+``unix:/run/mt.sock``   a socket file, made with the mode asked for, removed at the end
 ``systemd:syslog``      the socket systemd passed under that name (``LISTEN_FDS``,
                         ``FileDescriptorName=``; without a name, the unit's)
 ======================= ==========================================================
 """
 
 import contextlib
+import errno
+import ipaddress
 import os
 import re
 import socket
@@ -90,11 +92,12 @@ def address_problem(text: str) -> str | None:
 
 
 @contextlib.contextmanager
-def listening(text: str, kind: Kind, where: str) -> Iterator[list[socket.socket]]:
+def listening(text: str, kind: Kind, where: str, mode: int = 0o660) -> Iterator[list[socket.socket]]:
     """The bound sockets of an address, non-blocking, streams listening; closed at the end, a socket file removed.
 
-    ``where`` names the setting in messages (``inputs.syslog.listen``). A host name may give several sockets. A socket
-    file left behind by a process that is gone is replaced; one that still answers is not.
+    ``where`` names the setting in messages (``inputs.syslog.listen``), ``mode`` is a socket file's. A host name may
+    give several sockets; addresses of it that this machine does not have are passed over. A socket file left behind by
+    a process that is gone is replaced; one that still answers is not.
 
     Raises:
         ConfigError: the address cannot be had.
@@ -105,7 +108,7 @@ def listening(text: str, kind: Kind, where: str) -> Iterator[list[socket.socket]
             if place.passed:
                 sockets = [stack.enter_context(s) for s in _passed(place.passed, kind)]
             elif place.path:
-                sockets = [stack.enter_context(_unix(place.path, kind, stack))]
+                sockets = [stack.enter_context(_unix(place.path, kind, mode, stack))]
             else:
                 sockets = [stack.enter_context(s) for s in _internet(place, kind)]
         except OSError as error:
@@ -121,6 +124,12 @@ def address_of(listener: socket.socket) -> str:
     if isinstance(name, tuple):
         return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
     return f"unix:{os.fsdecode(name)}"
+
+
+def is_open_to_others(bound: socket.socket) -> bool:
+    """Whether other machines may reach a bound socket."""
+    name = bound.getsockname()
+    return isinstance(name, tuple) and not ipaddress.ip_address(name[0].partition("%")[0]).is_loopback
 
 
 def server_tls(options: TlsOptions, where: str) -> ssl.SSLContext:
@@ -143,9 +152,15 @@ def _type(kind: Kind) -> socket.SocketKind:
 
 def _internet(place: Place, kind: Kind) -> Iterator[socket.socket]:
     port = place.port
-    found = socket.getaddrinfo(place.host, port, type=_type(kind), flags=socket.AI_PASSIVE)
-    for family, type_, protocol, _, address in dict.fromkeys(found):
-        made = socket.socket(family, type_, protocol)
+    found = list(dict.fromkeys(socket.getaddrinfo(place.host, port, type=_type(kind), flags=socket.AI_PASSIVE)))
+    failure: OSError | None = None
+    bound = 0
+    for family, type_, protocol, _, address in found:
+        try:
+            made = socket.socket(family, type_, protocol)
+        except OSError as error:
+            failure = error  # a kernel without IPv6
+            continue
         try:
             if kind == "stream":
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -155,18 +170,24 @@ def _internet(place: Place, kind: Kind) -> Iterator[socket.socket]:
             port = port or made.getsockname()[1]  # the addresses of one name share a free port
             if kind == "stream":
                 made.listen(BACKLOG)
-        except BaseException:
+        except BaseException as error:
             made.close()
+            if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
+                failure = error
+                continue
             raise
+        bound += 1
         yield made
+    if not bound:
+        raise failure or OSError(errno.EADDRNOTAVAIL, "the name has no address")
 
 
-def _unix(path: str, kind: Kind, stack: contextlib.ExitStack) -> socket.socket:
+def _unix(path: str, kind: Kind, mode: int, stack: contextlib.ExitStack) -> socket.socket:
     made = socket.socket(socket.AF_UNIX, _type(kind))
     try:
         _remove_stale(path, kind)
         made.bind(path)
-        os.chmod(path, 0o660)
+        os.chmod(path, mode)
         if kind == "stream":
             made.listen(BACKLOG)
     except BaseException:
@@ -198,20 +219,23 @@ def _remove(path: str, inode: int) -> None:
 def _passed(name: str, kind: Kind) -> Iterator[socket.socket]:
     """The sockets systemd passed under a name (sd_listen_fds(3)). They stay open for others that ask."""
     environ = os.environ
-    count = int(environ.get("LISTEN_FDS", "0")) if environ.get("LISTEN_PID") == str(os.getpid()) else 0
+    count = _number(environ.get("LISTEN_FDS")) if _number(environ.get("LISTEN_PID")) == os.getpid() else 0
     names = environ.get("LISTEN_FDNAMES", "").split(":")
-    chosen = [
-        fd
-        for fd, called in zip(range(_FIRST_PASSED_FD, _FIRST_PASSED_FD + count), [*names, *[""] * count], strict=False)
-        if called == name
-    ]
     found = 0
-    for fd in chosen:
+    for fd, called in zip(range(_FIRST_PASSED_FD, _FIRST_PASSED_FD + count), names, strict=False):
+        if called != name:
+            continue
         each = socket.socket(fileno=os.dup(fd))
-        if each.type == _type(kind):
+        listens = kind == "datagram" or each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        if each.type == _type(kind) and listens:
             found += 1
             yield each
         else:
             each.close()
     if not found:
         raise OSError(f"systemd passed no {kind} socket of this name")
+
+
+def _number(text: str | None) -> int:
+    """A number of the environment, 0 if it is none."""
+    return int(text) if text and text.isascii() and text.isdigit() else 0

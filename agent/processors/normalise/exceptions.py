@@ -39,7 +39,8 @@ def raised(text: str) -> Raised | None:
         tail = lines[max(indented, default=-1) + 1 :]
     else:
         frames = begin + 1
-        while frames < len(lines) and _INDENTED.match(lines[frames]):
+        # Some join lines that have their line ends already: there are blank ones between.
+        while frames < len(lines) and (_INDENTED.match(lines[frames]) or not lines[frames].strip()):
             frames += 1
         tail = lines[frames:]
     found = _EXCEPTION("\n".join(tail)) if tail else None

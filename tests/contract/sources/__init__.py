@@ -7,6 +7,9 @@ from tests.contract.sources.journald import JournaldSource
 from tests.contract.sources.otlp import OtlpSource
 from tests.contract.sources.source import Source
 from tests.contract.sources.stdin import StdinSource
+from tests.contract.sources.tcp import TcpSource
+from tests.contract.sources.udp import UdpSource
+from tests.contract.sources.unix import UnixDatagramSource, UnixSource
 
 SOURCES: list[type[Source]] = [
     ExecSource,
@@ -15,6 +18,10 @@ SOURCES: list[type[Source]] = [
     JournaldSource,
     OtlpSource,
     StdinSource,
+    TcpSource,
+    UdpSource,
+    UnixSource,
+    UnixDatagramSource,
 ]
 
 __all__ = ["SOURCES", "Source"]

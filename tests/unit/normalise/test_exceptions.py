@@ -15,6 +15,7 @@ FRAME = 'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\
     [
         (FRAME + "ValueError: shapes (3,4) and (5,) not aligned", ("ValueError", "shapes (3,4) and (5,) not aligned")),
         (FRAME + "ValueError", ("ValueError", "")),
+        (FRAME.replace("\n", "\n\n") + "ValueError: a", ("ValueError", "a")),
         (FRAME + "ValueError: ", ("ValueError", "")),
         (
             FRAME + "torch.cuda.OutOfMemoryError: CUDA out of memory\n",

@@ -1,0 +1,1 @@
+"""Input `tcp`: connections that bring lines, syslog or GELF."""

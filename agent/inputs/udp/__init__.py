@@ -1,0 +1,1 @@
+"""Input `udp`: datagrams of lines, syslog or GELF."""

@@ -1,0 +1,1 @@
+"""Input `unix`: a socket file for programs of this machine."""
