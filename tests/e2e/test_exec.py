@@ -49,6 +49,26 @@ def test_ends_with_the_models_status(tmp_path: Path, code: str, status: int, lev
     assert ledger.outputs["ndjson"].fates == {"delivered": 3}
 
 
+def test_a_traceback_in_stderr_is_one_record_with_its_head(tmp_path: Path) -> None:
+    """What `logging.exception` writes, and the interpreter at the end, each is one record of the stream it came on."""
+    code = """
+import logging
+logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+try: 1 / 0
+except ZeroDivisionError: logging.exception("scoring failed")
+print("beside")
+{}["gone"]
+"""
+    with Wrapped(tmp_path) as model:
+        model.run(*python(code))
+        assert model.ends() == 1
+    first, second = [r for r in model.records if r["log"].get("iostream") == "stderr"]
+    assert "scoring failed" in first["message"]
+    assert (first["error"]["type"], second["error"]["type"]) == ("ZeroDivisionError", "KeyError")
+    assert first["error"]["stack_trace"].startswith("Traceback ")
+    assert model.messages() == ["beside"]
+
+
 def test_the_model_has_three_descriptors_and_our_standard_input(tmp_path: Path) -> None:
     """Nothing of ours is open in it: no segment, no lock, no socket."""
     with Wrapped(tmp_path) as model:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from agent.config.fields import Duration
+from agent.inputs.assembly.config import Multiline
 from agent.inputs.options import LineOptions
 from agent.queue.config import OnFull
 
@@ -25,6 +26,7 @@ class ExecConfig(LineOptions, kw_only=True, forbid_unknown_fields=True, tag_fiel
             "`complete` to the last byte, and the model waits for a slow reader."
         ),
     ] = "auto"
+    multiline: Multiline = "auto"
     linger: Annotated[
         Duration, Meta(le=10, description="How long to let lines gather, so that they travel together.")
     ] = 0.25

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from agent.inputs.assembly.assembly import Assembly, joining
 from agent.inputs.contract import Emit, Stop
 from agent.inputs.exec.config import ExecConfig
 from agent.inputs.exec.held import Held
@@ -16,7 +17,7 @@ from agent.inputs.exec.pass_on import PassOn
 from agent.inputs.exec.tail import Tail
 from agent.inputs.line_assembler import LineAssembler
 from agent.inputs.line_batch import LineBatches
-from agent.inputs.lines import BLOCK_BYTES
+from agent.inputs.lines import BLOCK_BYTES, Cut
 from agent.log import Log
 from agent.record import Batch
 
@@ -137,10 +138,27 @@ class Stream:
         self._held.close()
 
     async def _emit(self, emit: Emit) -> None:
-        batches = LineBatches(self._config.id, self._config.include_lines, self._config.exclude_lines)
-        while (first := await self._held.first()) is not None:
+        config = self._config
+        batches = LineBatches(config.id, config.include_lines, config.exclude_lines)
+        assembly = Assembly(joining("plain", config.multiline, config.max_line))
+
+        async def put(made: Cut, read_at_ns: int) -> None:
+            await emit(batches.make(made, dict(self._constants), None, read_at_ns, offsets=False))
+
+        while True:
+            try:
+                async with asyncio.timeout(None if assembly.due is None else max(0.0, assembly.due - time.monotonic())):
+                    first = await self._held.first()
+            except TimeoutError:
+                if (late := assembly.flush(0, time.monotonic())).lines:
+                    await put(late, time.time_ns())
+                continue
+            if first is None:
+                break
             cut, read_at_ns = first
-            await emit(batches.make(cut, dict(self._constants), None, read_at_ns, offsets=False))
+            await put(assembly.feed(cut, time.monotonic()), read_at_ns)
             self._held.taken()
             if dropped := self._held.dropped():
-                await emit(Batch(self._config.id, None, read_at_ns, [], {}, {}, dropped))
+                await emit(Batch(config.id, None, read_at_ns, [], {}, {}, dropped))
+        if (last := assembly.flush(0)).lines:
+            await put(last, time.time_ns())
