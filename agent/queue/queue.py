@@ -198,7 +198,8 @@ class Queue:
         cursor = own_cursor or known or self._fresh_cursor(from_oldest or output in self._unreadable_cursors)
         if own_cursor is not None and known is not None:
             own_cursor.take_drops(known)
-        if missing := self._wal.reach(*cursor.end):
+        # A cursor made just now knows nothing that the queue does not.
+        if (own_cursor or known) and (missing := self._wal.reach(*cursor.end)):
             _log.error(
                 "Counts and positions of records are lost; the ledger has them under the input `?`",
                 path=str(self.folder),
