@@ -9,10 +9,13 @@ import time
 
 import msgspec
 
+from agent.inputs.file.encoding import Encoding
 from agent.inputs.file.generation import OpenFile
-from agent.inputs.file.identity import Fingerprint, Windows
-from agent.inputs.lines import At, Cut, cut, room_for_line
+from agent.inputs.file.identity import WINDOW_BYTES, Fingerprint, Windows
+from agent.inputs.lines import At, Cut, room_for_line
 
+LEADING_NULS = "leading_nuls"
+"""Counts files that begin with a hole: a writer not in append mode leaves one when its file is truncated."""
 SKIP_BYTES = 16 * 1024**2
 """How much of an over-long line is skipped in one go."""
 
@@ -25,15 +28,17 @@ class Request(msgspec.Struct):
     at: At
     want: int
     max_line: int
+    encoding: Encoding
     over: bool = False
     rested_size: int | None = None
 
 
 class Step(msgspec.Struct):
-    """Lines for one batch and the fingerprint at their end."""
+    """Lines for one batch, the fingerprint at their end, and a mark to count them under."""
 
     cut: Cut
     fingerprint: Fingerprint
+    noted: str | None = None
 
 
 class Block(msgspec.Struct):
@@ -78,22 +83,47 @@ def _only_skipped(block: Block) -> bool:
 
 
 def _read_once(opened: OpenFile, request: Request) -> Block:
-    fd, begin = opened.fd, request.windows.offset
-    data = os.pread(fd, request.want, begin)
-    if len(data) == request.want < room_for_line(request.max_line) and b"\n" not in data and request.at is not At.REST:
-        data += os.pread(fd, room_for_line(request.max_line) - len(data), begin + len(data))
+    begin, before = request.windows.offset, request.windows
+    data = opened.read(request.want, begin)
+    encoding = request.encoding.of_file(before.head or data[:2])
+    room = room_for_line(request.max_line) * encoding.unit
+    if len(data) == request.want < room and request.at is not At.REST and not encoding.behind_newline(data, begin):
+        data += opened.read(room - len(data), begin + len(data))
     read_at_ns = time.time_ns()
-    found = os.fstat(fd)
+    found = os.fstat(opened.fd)
     # Looked at after the read: had the file been emptied before it, these bytes would be of something else.
-    replaced = found.st_size < begin or not request.windows.still_in(fd)
-    if replaced and os.pread(fd, len(data), begin) == data:
+    replaced = found.st_size < begin or not before.still_in(opened)
+    if replaced and opened.read(len(data), begin) == data:
         data = b""  # the new contents, which are read from their beginning as a generation of their own
     at_end = found.st_size <= begin + len(data)
     ended = replaced or (at_end and (request.over or request.rested_size == found.st_size))
-    windows = Windows(begin, request.windows.head, request.windows.tail)
-    at, steps = request.at, []
-    for piece in cut(data, begin, request.at, request.max_line, ended=ended):
+    windows = Windows(begin, before.head, before.tail)
+    at, steps, text = request.at, [], begin
+    if at is At.LINE and not before.tail.strip(b"\0"):
+        hole = encoding.hole(data)
+        text += hole + encoding.mark(data, hole)
+        if hole:
+            _pass_hole(opened, windows, data, hole)
+            text = max(text, windows.offset)
+            noted = None if begin else LEADING_NULS
+            steps.append(Step(Cut([], [], windows.offset, windows.offset), windows.fingerprint(), noted))
+            at_end = found.st_size <= max(text, begin + len(data))
+    for piece in encoding.cut(data[text - begin :] if text > begin else data, text, at, request.max_line, ended=ended):
         windows.advance(data, begin, piece.end)
         at = piece.at
         steps.append(Step(piece, windows.fingerprint()))
     return Block(steps, windows, at, found.st_size, found.st_mtime_ns, read_at_ns, not at_end, replaced)
+
+
+def _pass_hole(opened: OpenFile, windows: Windows, data: bytes, length: int) -> None:
+    """Move over the NULs that ``data`` begins with, and if there is nothing else in it, over as much more of the hole
+    as the file system knows of."""
+    end = windows.offset + length
+    windows.advance(data, windows.offset, end)
+    if length == len(data):
+        try:
+            windows.offset = max(end, os.lseek(opened.fd, end, os.SEEK_DATA))
+        except OSError:
+            return  # nothing but the hole up to the end of the file, or nobody knows
+        nuls = bytes(min(WINDOW_BYTES, windows.offset))
+        windows.head, windows.tail = nuls, nuls

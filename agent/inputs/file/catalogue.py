@@ -12,6 +12,7 @@ import msgspec
 
 from agent.inputs.file.chain import Chain
 from agent.inputs.file.config import FileConfig
+from agent.inputs.file.encoding import Encoding
 from agent.inputs.file.generation import Generation, OpenFile, Stored, open_known, recognise, windows_behind_last_line
 from agent.inputs.file.identity import Windows
 from agent.inputs.file.listing import Listing
@@ -45,7 +46,7 @@ class Answer(msgspec.Struct):
     error: OSError | None = None
 
 
-def examine(questions: list[Question], max_line: int, may_stay_open: int) -> list[Answer]:
+def examine(questions: list[Question], max_line: int, encoding: Encoding, may_stay_open: int) -> list[Answer]:
     """Look into the files; keep up to ``may_stay_open`` of them open, so that they stay readable whatever becomes of
     their names. Runs on a thread."""
     answers: list[Answer] = []
@@ -55,7 +56,7 @@ def examine(questions: list[Question], max_line: int, may_stay_open: int) -> lis
             answer.opened = open_known(question.member.path, question.member.inode)
             answer.recognised = recognise(answer.opened, question.candidates)
             if question.tail and answer.recognised is None:
-                answer.tail = windows_behind_last_line(answer.opened, question.member.size, max_line)
+                answer.tail = windows_behind_last_line(answer.opened, question.member.size, max_line, encoding)
             if len(answers) >= may_stay_open:
                 answer.opened = None
         except OSError as error:

@@ -5,6 +5,7 @@ import os
 import stat
 from typing import Self
 
+from agent.inputs.file.encoding import Encoding
 from agent.inputs.file.identity import MIN_CONTENT_BYTES, Fingerprint, Windows, matching_windows, windows_at
 from agent.inputs.file.rotation import Inode, Member
 from agent.inputs.file.state import VERSION, Position
@@ -25,6 +26,10 @@ class OpenFile:
         self.fd = os.open(path, _OPEN_FLAGS)
         if not stat.S_ISREG(os.fstat(self.fd).st_mode):
             raise OSError(0, "not a regular file", path)
+
+    def read(self, count: int, offset: int) -> bytes:
+        """Up to ``count`` bytes at ``offset``, fewer only at the end."""
+        return os.pread(self.fd, count, offset)
 
     def inode(self) -> Inode:
         """Which file this is."""
@@ -164,14 +169,15 @@ def open_known(path: str, inode: Inode) -> OpenFile:
 def recognise(opened: OpenFile, candidates: list[Stored]) -> tuple[Stored, Windows] | None:
     """Which of these positions is one in this file, if any. The one furthest on wins."""
     for stored in sorted(candidates, key=lambda s: s.position.fingerprint.offset, reverse=True):
-        windows = matching_windows(opened.fd, stored.position.fingerprint)
+        windows = matching_windows(opened, stored.position.fingerprint)
         if windows is not None:
             return stored, windows
     return None
 
 
-def windows_behind_last_line(opened: OpenFile, size: int, max_line: int) -> Windows:
+def windows_behind_last_line(opened: OpenFile, size: int, max_line: int, encoding: Encoding) -> Windows:
     """The position behind the last finished line: where reading from the tail begins."""
-    begin = max(0, size - max_line)
-    newline = os.pread(opened.fd, size - begin, begin).rfind(b"\n")
-    return windows_at(opened.fd, begin + newline + 1 if newline >= 0 or not begin else size)
+    encoding = encoding.of_file(opened.read(2, 0))
+    begin = max(0, size - max_line * encoding.unit)
+    line = encoding.behind_newline(opened.read(size - begin, begin), begin)
+    return windows_at(opened, begin + line if line or not begin else size)

@@ -15,6 +15,7 @@ from agent.inputs.contract import Emit
 from agent.inputs.file.block import Block, Request, Step, read_block
 from agent.inputs.file.chain import Chain
 from agent.inputs.file.config import FileConfig
+from agent.inputs.file.encoding import Encoding
 from agent.inputs.file.generation import Generation, open_known
 from agent.inputs.file.state import encode_position
 from agent.inputs.line_batch import LineBatches, label_constants
@@ -38,6 +39,7 @@ class ChainReader:
     def __init__(
         self,
         config: FileConfig,
+        encoding: Encoding,
         emit: Emit,
         pool: Executor,
         monotonic: Callable[[], float],
@@ -50,6 +52,7 @@ class ChainReader:
         self.due: dict[Chain, float] = {}
         """When a last line without its end will have rested long enough, by chain."""
         self._config = config
+        self._encoding = encoding
         self._emit = emit
         self._pool = pool
         self._monotonic = monotonic
@@ -152,7 +155,13 @@ class ChainReader:
         rested = self._monotonic() - generation.changed_at >= self._config.partial_after
         over = not generation.live and (generation.gone or chain.newer_has_data(generation))
         request = Request(
-            generation.windows, generation.at, want, self._config.max_line, over, generation.size if rested else None
+            generation.windows,
+            generation.at,
+            want,
+            self._config.max_line,
+            self._encoding,
+            over,
+            generation.size if rested else None,
         )
         assert generation.open is not None
         return asyncio.get_running_loop().run_in_executor(self._pool, read_block, generation.open, request)
@@ -175,7 +184,10 @@ class ChainReader:
     async def _emit_step(self, generation: Generation, step: Step, block: Block, constants: dict[str, bytes]) -> None:
         origin = self._origin(generation, step)
         generation.recorded = True
-        await self._emit(self._batches.make(step.cut, constants, origin, block.read_at_ns, offsets=True))
+        batch = self._batches.make(step.cut, constants, origin, block.read_at_ns, offsets=True)
+        if step.noted is not None:
+            batch.counts.noted[step.noted] = 1
+        await self._emit(batch)
 
     def _origin(self, generation: Generation, step: Step | None = None) -> Origin:
         position = generation.position(step.fingerprint, step.cut.at) if step else generation.position()
