@@ -202,14 +202,14 @@ def test_labels_are_on_every_batch(source: Source) -> None:
 def test_survives_garbage(source: Source) -> None:
     """Any bytes are lines: NULs, broken UTF-8, lone carriage returns, what looks like a bulk action."""
     garbage = bytes(range(256)).replace(b"\n", b"") + b"\r\r"
-    lines = [garbage, b"\x00" * 5000, b"\xff\xfe", b'{"create":{}}', b"\xed\xa0\x80"]
+    lines = [b"\xff", garbage, b"\x00" * 5000, b"\xff\xfe", b'{"create":{}}', b"\xed\xa0\x80"]
 
     async def scenario() -> None:
         queue, stop = Queue(), Stop()
         source.write(b"\n".join(lines) + b"\n")
         stop.ask()
         await source.input({}).run(queue.emit, stop)
-        assert queue.lines == [garbage[:-1], *lines[1:]]
+        assert queue.lines == [b"\xff", garbage[:-1], *lines[2:]]
 
     asyncio.run(scenario())
 
