@@ -46,7 +46,7 @@ class Block(msgspec.Struct):
     is more to be read.
 
     ``replaced``: the file no longer has the contents that were read before; the steps are what could still be had of
-    them.
+    them. ``left`` is what is unread of a compressed file, in compressed bytes.
     """
 
     steps: list[Step]
@@ -57,6 +57,7 @@ class Block(msgspec.Struct):
     read_at_ns: int
     more: bool
     replaced: bool
+    left: int
 
 
 def read_block(opened: OpenFile, request: Request) -> Block:
@@ -67,14 +68,16 @@ def read_block(opened: OpenFile, request: Request) -> Block:
     """
     block = _read_once(opened, request)
     begin = request.windows.offset
-    while block.at is At.REST and block.more and not block.replaced and _only_skipped(block):
+    while block.more and not block.replaced and _only_skipped(block):
         if block.windows.offset - begin >= SKIP_BYTES:
             break
         request = msgspec.structs.replace(request, windows=block.windows, at=block.at)
         skipped, block = block, _read_once(opened, request)
         if not block.steps:
             block.steps = skipped.steps
-        block.steps[0].cut.begin = begin
+        if skipped.at is At.REST:
+            block.steps[0].cut.begin = begin
+        block.steps[0].noted = block.steps[0].noted or skipped.steps[0].noted
     return block
 
 
@@ -91,12 +94,13 @@ def _read_once(opened: OpenFile, request: Request) -> Block:
         data += opened.read(room - len(data), begin + len(data))
     read_at_ns = time.time_ns()
     found = os.fstat(opened.fd)
+    size = opened.left(begin + len(data)) + begin + len(data) if opened.packed else found.st_size
     # Looked at after the read: had the file been emptied before it, these bytes would be of something else.
-    replaced = found.st_size < begin or not before.still_in(opened)
+    replaced = not opened.packed and (size < begin or not before.still_in(opened))
     if replaced and opened.read(len(data), begin) == data:
         data = b""  # the new contents, which are read from their beginning as a generation of their own
-    at_end = found.st_size <= begin + len(data)
-    ended = replaced or (at_end and (request.over or request.rested_size == found.st_size))
+    at_end = size <= begin + len(data)
+    ended = replaced or (at_end and (request.over or opened.packed or request.rested_size == size))
     windows = Windows(begin, before.head, before.tail)
     at, steps, text = request.at, [], begin
     if at is At.LINE and not before.tail.strip(b"\0"):
@@ -107,12 +111,13 @@ def _read_once(opened: OpenFile, request: Request) -> Block:
             text = max(text, windows.offset)
             noted = None if begin else LEADING_NULS
             steps.append(Step(Cut([], [], windows.offset, windows.offset), windows.fingerprint(), noted))
-            at_end = found.st_size <= max(text, begin + len(data))
+            at_end = size <= max(text, begin + len(data))
     for piece in encoding.cut(data[text - begin :] if text > begin else data, text, at, request.max_line, ended=ended):
         windows.advance(data, begin, piece.end)
         at = piece.at
         steps.append(Step(piece, windows.fingerprint()))
-    return Block(steps, windows, at, found.st_size, found.st_mtime_ns, read_at_ns, not at_end, replaced)
+    left = opened.left(windows.offset) if opened.packed else 0
+    return Block(steps, windows, at, found.st_size, found.st_mtime_ns, read_at_ns, not at_end, replaced, left)
 
 
 def _pass_hole(opened: OpenFile, windows: Windows, data: bytes, length: int) -> None:
@@ -121,9 +126,6 @@ def _pass_hole(opened: OpenFile, windows: Windows, data: bytes, length: int) -> 
     end = windows.offset + length
     windows.advance(data, windows.offset, end)
     if length == len(data):
-        try:
-            windows.offset = max(end, os.lseek(opened.fd, end, os.SEEK_DATA))
-        except OSError:
-            return  # nothing but the hole up to the end of the file, or nobody knows
+        windows.offset = opened.data_from(end)
         nuls = bytes(min(WINDOW_BYTES, windows.offset))
         windows.head, windows.tail = nuls, nuls

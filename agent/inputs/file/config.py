@@ -63,6 +63,10 @@ class FileConfig(LineOptions, kw_only=True, forbid_unknown_fields=True, tag_fiel
             description="How long a last line without its line end must rest before it is taken as it is.",
         ),
     ] = 5.0
+    read_gzip: Annotated[
+        bool,
+        Meta(description="Read rotated files also after they were compressed (`.gz`). Otherwise they are left alone."),
+    ] = False
     encoding: Annotated[
         str,
         Meta(

@@ -112,7 +112,9 @@ class _Run:
         self._watch = watch
         self._woken = woken
         self._globs = Globs(
-            list(map(_absolute, config.paths)), [_absolute(x) if "/" in x else x for x in config.exclude]
+            list(map(_absolute, config.paths)),
+            [_absolute(x) if "/" in x else x for x in config.exclude],
+            read_gzip=config.read_gzip,
         )
         self._catalogue = Catalogue(config, positions, monotonic)
         self._max_open = min(MAX_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
+from functools import partial
 
 import msgspec
 
@@ -95,7 +96,7 @@ class ChainReader:
         """Read a generation to its end. False if those behind it must wait for a look at the folders."""
         if generation.open is None:
             opening = asyncio.get_running_loop().run_in_executor(
-                self._pool, open_known, generation.name, generation.inode
+                self._pool, partial(open_known, generation.name, generation.inode, packed=generation.packed)
             )
             try:
                 generation.open = await opening
@@ -168,7 +169,7 @@ class ChainReader:
 
     def _take_over(self, generation: Generation, block: Block) -> None:
         self.consumed_bytes += block.windows.offset - generation.offset
-        generation.windows, generation.at = block.windows, block.at
+        generation.windows, generation.at, generation.left = block.windows, block.at, block.left
         generation.resize(block.size, block.mtime_ns, self._monotonic())
 
     def _cannot_read(self, generation: Generation, error: OSError) -> None:
