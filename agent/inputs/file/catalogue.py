@@ -121,8 +121,7 @@ class Catalogue:
         for path, members in listing.chains.items():
             self._chain(path).see(members, now)
         known = self.known()
-        for members in listing.chains.values():
-            members[:] = [_dated(member, known) for member in members]
+        _date(listing, known)
         by_inode_number: dict[int, list[Stored]] = {}
         for chain in self.chains.values():
             for stored in chain.lost:
@@ -179,6 +178,7 @@ class Catalogue:
                 answer.copy_of.copy = question.member
             else:
                 strangers.setdefault(question.chain, []).append((question, answer))
+        _date(listing, self.known())
         present = {member.inode for members in listing.chains.values() for member in members}
         for path, members in listing.chains.items():
             chain = self.chains[path]
@@ -279,8 +279,10 @@ def _same(one: Member, other: Member) -> bool:
     return (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
 
 
-def _dated(member: Member, known: Mapping[Inode, tuple[Chain, Generation]]) -> Member:
-    """A compressed file with the time of the last line in it, where that is known, not the one of its making."""
-    if member.packed and member.inode in known:
-        return msgspec.structs.replace(member, mtime_ns=known[member.inode][1].mtime_ns)
-    return member
+def _date(listing: Listing, known: Mapping[Inode, tuple[Chain, Generation]]) -> None:
+    """Give compressed files the time of the last line in them, where that is known, in place of that of their making:
+    what was written after those lines, and not compressed yet, would count as older."""
+    for members in listing.chains.values():
+        for i, member in enumerate(members):
+            if member.packed and member.inode in known:
+                members[i] = msgspec.structs.replace(member, mtime_ns=known[member.inode][1].mtime_ns)
