@@ -84,6 +84,7 @@ def test_files_of_logging_libraries_are_complete(kind: str, tmp_path: Path) -> N
         _wait_until_accepted(agent, RECORDS // 4)
         agent.kill()
         agent.start()
+        assert writer.wait(120) == 0
         assert writer.communicate()[0].split() == [b"%d" % RECORDS]
         agent.wait_until_queued_is_zero(RECORDS)
         assert agent.stop() == 0, agent.log_text()
@@ -93,7 +94,10 @@ def test_files_of_logging_libraries_are_complete(kind: str, tmp_path: Path) -> N
 
 
 def _logrotate(folder: Path, log: Path, how: str) -> None:
-    """One rotation."""
+    """One rotation; with names by the second, in a second of its own."""
+    began = int(time.time())
+    while "%s" in how and int(time.time()) == began:
+        time.sleep(0.01)
     rules = how.replace(", ", "\n")
     file = folder / "logrotate.conf"
     file.write_text(f"{log} {{\nrotate 1000\n{rules}\n}}\n")
