@@ -195,7 +195,7 @@ class Catalogue:
                     generation.become_copy(now, read_out=False)
                 else:
                     chain.lose_unopened(generation)
-            chain.retire(now, self._config.partial_after, present)
+            chain.retire(now, self._config.partial_after, listing.chains[path], present)
             if not (chain.generations or chain.retired or chain.lost or chain.notes or listing.chains[path]):
                 del self.chains[path]
         self._expire(now)

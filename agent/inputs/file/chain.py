@@ -112,8 +112,9 @@ class Chain:
                 self.forget(stored.source, recorded=True)
             self.lost.clear()
 
-    def retire(self, now: float, rest_secs: float, present: Collection[Inode]) -> None:
-        """Close rotated files that are read out and have rested. Only between reads."""
+    def retire(self, now: float, rest_secs: float, members: list[Member], present: Collection[Inode]) -> None:
+        """Close rotated files that are read out and have rested. Only between reads. Those that are ``present``, but
+        not among this path's members, belong to another path, which takes them over at the next look."""
         for generation in list(self.generations):
             done = not generation.live and not generation.unread and now - generation.changed_at >= rest_secs
             if not done or generation.replaced:
@@ -126,8 +127,9 @@ class Chain:
                 self.retired.append(generation)
             else:
                 self.forget(generation.source, recorded=generation.recorded)
-        excess = sorted(self.retired, key=lambda g: g.mtime_ns)[: max(0, len(self.retired) - RETIRED_KEPT)]
-        for generation in excess:
+        here = {member.inode for member in members}
+        kept = sorted((g for g in self.retired if g.inode in here), key=lambda g: g.mtime_ns)
+        for generation in kept[: max(0, len(kept) - RETIRED_KEPT)]:
             self.retired.remove(generation)
             self.forget(generation.source, recorded=generation.recorded)
 
