@@ -6,7 +6,7 @@ a thread) looks, ``apply`` draws the conclusions.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -178,11 +178,12 @@ class Catalogue:
                 answer.copy_of.copy = question.member
             else:
                 strangers.setdefault(question.chain, []).append((question, answer))
-        _date(listing, self.known())
+        known = self.known()
+        _date(listing, known)
         present = {member.inode for members in listing.chains.values() for member in members}
         for path, members in listing.chains.items():
             chain = self.chains[path]
-            self._follow_new(chain, members, strangers.get(path, []), now)
+            self._follow_new(chain, members, strangers.get(path, []), known, now)
             chain.seen = chain.seen or bool(members)
             chain.sort(members)
             if path not in unreadable:  # or the very file that cannot be read would be forgotten
@@ -248,9 +249,13 @@ class Catalogue:
         return False  # another file was recognised as this one already
 
     def _follow_new(
-        self, chain: Chain, members: list[Member], strangers: list[tuple[Question, Answer]], now: float
+        self,
+        chain: Chain,
+        members: list[Member],
+        strangers: list[tuple[Question, Answer]],
+        known: Collection[Inode],
+        now: float,
     ) -> None:
-        known = self.known()
         here = {question.member.inode for question, _ in strangers}
         mine = [member for member in members if member.inode in here or member.inode in known]
         wanted = {member.inode for member in self._wanted(chain, mine)}
