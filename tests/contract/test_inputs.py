@@ -231,12 +231,12 @@ def test_survives_garbage(kind: type[Source], made: Callable[[type[Source]], Sou
     """Any bytes are lines: NULs, broken UTF-8, lone carriage returns, what looks like a bulk action."""
     source = made(kind)
     garbage = bytes(range(256)).replace(b"\n", b"") + b"\r\r"
-    lines = [garbage, b"\x00" * 5000, b"\xff\xfe", b'{"create":{}}', b"\xed\xa0\x80"]
+    lines = [b"\xff", garbage, b"\x00" * 5000, b"\xff\xfe", b'{"create":{}}', b"\xed\xa0\x80"]
 
     async def scenario() -> None:
         queue = Queue(source)
         await run_over(source, b"\n".join(lines) + b"\n", queue)
-        assert queue.lines == [garbage[:-1], *lines[1:]]
+        assert queue.lines == [b"\xff", garbage[:-1], *lines[2:]]
 
     asyncio.run(scenario())
 

@@ -8,20 +8,18 @@ Runs on the input's threads, so it neither looks at nor changes anything but its
 import errno
 import os
 import time
-from collections.abc import Callable
 
 import msgspec
 
+from agent.inputs.file.encoding import Encoding
 from agent.inputs.file.generation import OpenFile
-from agent.inputs.file.identity import Fingerprint, Windows
-from agent.inputs.lines import At, Cut, cut, room_for_line
+from agent.inputs.file.identity import WINDOW_BYTES, Fingerprint, Read, Windows
+from agent.inputs.lines import At, Cut, room_for_line
 
+LEADING_NULS = "leading_nuls"
+"""Counts files that begin with a hole: a writer not in append mode leaves one when its file is truncated."""
 SKIP_BYTES = 16 * 1024**2
 """How much of an over-long line is skipped in one go."""
-
-
-Read = Callable[[int, int, int], bytes]
-"""``os.pread``, or something like it: file descriptor, number of bytes, offset."""
 
 
 class CachedRead:
@@ -58,15 +56,17 @@ class Request(msgspec.Struct):
     at: At
     want: int
     max_line: int
+    encoding: Encoding
     over: bool = False
     rested_size: int | None = None
 
 
 class Step(msgspec.Struct):
-    """Lines for one batch and the fingerprint at their end."""
+    """Lines for one batch, the fingerprint at their end, and a mark to count them under."""
 
     cut: Cut
     fingerprint: Fingerprint
+    noted: str | None = None
 
 
 class Block(msgspec.Struct):
@@ -74,7 +74,7 @@ class Block(msgspec.Struct):
     is more to be read.
 
     ``replaced``: the file no longer has the contents that were read before; the steps are what could still be had of
-    them.
+    them. ``left`` is what is unread of a compressed file, in compressed bytes.
     """
 
     steps: list[Step]
@@ -85,24 +85,28 @@ class Block(msgspec.Struct):
     read_at_ns: int
     more: bool
     replaced: bool
+    left: int
 
 
-def read_block(opened: OpenFile, request: Request, read: Read = os.pread) -> Block:
-    """Read a block. Raises ``OSError`` if the file cannot be read.
+def read_block(opened: OpenFile, request: Request, read: Read | None = None) -> Block:
+    """Read a block, with ``read`` in place of ``opened.read``. Raises ``OSError`` if the file cannot be read.
 
     While this runs it keeps the file open; callers hold no reference of their own beside the generation's, so that
     letting go of that one closes the file.
     """
+    read = read or opened.read
     block = _read_once(opened, request, read)
     begin = request.windows.offset
-    while block.at is At.REST and block.more and not block.replaced and _only_skipped(block):
+    while block.more and not block.replaced and _only_skipped(block):
         if block.windows.offset - begin >= SKIP_BYTES:
             break
         request = msgspec.structs.replace(request, windows=block.windows, at=block.at)
         skipped, block = block, _read_once(opened, request, read)
         if not block.steps:
             block.steps = skipped.steps
-        block.steps[0].cut.begin = begin
+        if skipped.at is At.REST:
+            block.steps[0].cut.begin = begin
+        block.steps[0].noted = block.steps[0].noted or skipped.steps[0].noted
     return block
 
 
@@ -111,22 +115,46 @@ def _only_skipped(block: Block) -> bool:
 
 
 def _read_once(opened: OpenFile, request: Request, read: Read) -> Block:
-    fd, begin = opened.fd, request.windows.offset
-    data = read(fd, request.want, begin)
-    if len(data) == request.want < room_for_line(request.max_line) and b"\n" not in data and request.at is not At.REST:
-        data += read(fd, room_for_line(request.max_line) - len(data), begin + len(data))
+    begin, before = request.windows.offset, request.windows
+    data = read(request.want, begin)
+    encoding = request.encoding.of_file(before.head or data[:2])
+    room = room_for_line(request.max_line) * encoding.unit
+    if len(data) == request.want < room and request.at is not At.REST and not encoding.behind_newline(data, begin):
+        data += read(room - len(data), begin + len(data))
     read_at_ns = time.time_ns()
-    found = os.fstat(fd)
+    found = os.fstat(opened.fd)
+    size = opened.left(begin + len(data)) + begin + len(data) if opened.packed else found.st_size
     # Looked at after the read: had the file been emptied before it, these bytes would be of something else.
-    replaced = found.st_size < begin or not request.windows.still_in(fd, read)
-    if replaced and read(fd, len(data), begin) == data:
+    replaced = not opened.packed and (size < begin or not before.still_in(read))
+    if replaced and read(len(data), begin) == data:
         data = b""  # the new contents, which are read from their beginning as a generation of their own
-    at_end = found.st_size <= begin + len(data)
-    ended = replaced or (at_end and (request.over or request.rested_size == found.st_size))
-    windows = Windows(begin, request.windows.head, request.windows.tail)
-    at, steps = request.at, []
-    for piece in cut(data, begin, request.at, request.max_line, ended=ended):
+    at_end = size <= begin + len(data)
+    ended = replaced or (at_end and (request.over or opened.packed or request.rested_size == size))
+    windows = Windows(begin, before.head, before.tail)
+    at, steps, text = request.at, [], begin
+    if at is At.LINE and not before.tail.strip(b"\0"):
+        hole = encoding.hole(data)
+        text += hole + encoding.mark(data, hole)
+        if hole:
+            _pass_hole(opened, windows, data, hole)
+            text = max(text, windows.offset)
+            noted = None if begin else LEADING_NULS
+            steps.append(Step(Cut([], [], windows.offset, windows.offset), windows.fingerprint(), noted))
+            at_end = size <= max(text, begin + len(data))
+    for piece in encoding.cut(data[text - begin :] if text > begin else data, text, at, request.max_line, ended=ended):
         windows.advance(data, begin, piece.end)
         at = piece.at
         steps.append(Step(piece, windows.fingerprint()))
-    return Block(steps, windows, at, found.st_size, found.st_mtime_ns, read_at_ns, not at_end, replaced)
+    left = opened.left(windows.offset) if opened.packed else 0
+    return Block(steps, windows, at, found.st_size, found.st_mtime_ns, read_at_ns, not at_end, replaced, left)
+
+
+def _pass_hole(opened: OpenFile, windows: Windows, data: bytes, length: int) -> None:
+    """Move over the NULs that ``data`` begins with, and if there is nothing else in it, over as much more of the hole
+    as the file system knows of."""
+    end = windows.offset + length
+    windows.advance(data, windows.offset, end)
+    if length == len(data):
+        windows.offset = opened.data_from(end)
+        nuls = bytes(min(WINDOW_BYTES, windows.offset))
+        windows.head, windows.tail = nuls, nuls

@@ -6,19 +6,31 @@ a thread) looks, ``apply`` draws the conclusions.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
 from agent.inputs.file.chain import Chain
 from agent.inputs.file.config import FileConfig
-from agent.inputs.file.generation import Generation, OpenFile, Stored, open_known, recognise, windows_behind_last_line
+from agent.inputs.file.encoding import Encoding
+from agent.inputs.file.generation import (
+    DamagedError,
+    Generation,
+    OpenFile,
+    Stored,
+    copied,
+    open_known,
+    recognise,
+    windows_behind_last_line,
+)
 from agent.inputs.file.identity import Windows
 from agent.inputs.file.listing import Listing
-from agent.inputs.file.rotation import Inode, Member
+from agent.inputs.file.rotation import Inode, Member, oldest_first
 from agent.inputs.file.state import decode_position
 from agent.log import Log
 
+STILL_MADE_SECS = 60
+"""A compressed file that is not whole counts as damaged when it has not changed for so long."""
 MAX_LOST = 10_000
 """Positions of files that are not there, at most; beyond it the longest untouched are forgotten."""
 LOST_SECS = 24 * 3600.0
@@ -28,11 +40,13 @@ _log = Log("inputs.file")
 
 
 class Question(msgspec.Struct):
-    """A file to be looked into: is it one of these? ``tail``: if not, where does its last line end?"""
+    """A file to be looked into: is it one of these? ``gone`` are generations it may be a compressed copy of. ``tail``:
+    if it is none, where does its last line end?"""
 
     chain: str
     member: Member
     candidates: list[Stored]
+    gone: list[Generation]
     tail: bool
 
 
@@ -41,21 +55,27 @@ class Answer(msgspec.Struct):
 
     opened: OpenFile | None = None
     recognised: tuple[Stored, Windows] | None = None
+    copy_of: Generation | None = None
     tail: Windows | None = None
     error: OSError | None = None
 
 
-def examine(questions: list[Question], max_line: int, may_stay_open: int) -> list[Answer]:
+def examine(questions: list[Question], max_line: int, encoding: Encoding, may_stay_open: int) -> list[Answer]:
     """Look into the files; keep up to ``may_stay_open`` of them open, so that they stay readable whatever becomes of
     their names. Runs on a thread."""
     answers: list[Answer] = []
     for question in questions:
         answer = Answer()
         try:
-            answer.opened = open_known(question.member.path, question.member.inode)
+            packed = question.member.packed
+            answer.opened = open_known(question.member.path, question.member.inode, packed=packed)
+            size = answer.opened.check() if packed else question.member.size
             answer.recognised = recognise(answer.opened, question.candidates)
+            if answer.recognised is None:
+                answer.copy_of = copied(answer.opened, question.gone)
             if question.tail and answer.recognised is None:
-                answer.tail = windows_behind_last_line(answer.opened, question.member.size, max_line)
+                answer.tail = windows_behind_last_line(answer.opened, size, max_line, encoding)
+            answer.opened.rest()
             if len(answers) >= may_stay_open:
                 answer.opened = None
         except OSError as error:
@@ -73,6 +93,7 @@ class Catalogue:
         self._monotonic = monotonic
         self._first_look = True
         self._began = monotonic()
+        self._damaged: dict[Inode, Member] = {}
         for source, state in positions.items():
             try:
                 stored = Stored(source, decode_position(state))
@@ -85,7 +106,9 @@ class Catalogue:
 
     def known(self) -> dict[Inode, tuple[Chain, Generation]]:
         """The files whose position is known, by inode."""
-        return {g.inode: (chain, g) for chain in self.chains.values() for g in chain.all() if not g.replaced}
+        known = {g.inode: (chain, g) for chain in self.chains.values() for g in chain.all() if not g.replaced}
+        copies = {g.copy.inode: (chain, g) for chain, g in known.values() if g.copy is not None}
+        return {**copies, **known}
 
     def questions(self, listing: Listing) -> list[Question]:
         """Take over what is plain to see, and ask about the rest."""
@@ -94,9 +117,11 @@ class Catalogue:
             if not chain.active:
                 chain.drop_replaced()
         self._rehome(listing)
+        self._leave_damaged(listing)
         for path, members in listing.chains.items():
             self._chain(path).see(members, now)
         known = self.known()
+        _date(listing, known)
         by_inode_number: dict[int, list[Stored]] = {}
         for chain in self.chains.values():
             for stored in chain.lost:
@@ -110,16 +135,19 @@ class Catalogue:
             emptied = {stored.position.inode for stored in chain.lost} & {m.inode[1] for m in unknown if m.live}
             mine = [member for member in listing.chains[path] if member.inode not in seen or member.inode in known]
             wanted = {member.inode for member in self._wanted(chain, mine)}
-            for member in unknown:
+            gone = [g for g in chain.generations if g.gone and not g.replaced and g.copy is None]
+            # Oldest first: of two that begin alike, what was read of the one is of the older.
+            for member in oldest_first(unknown):
                 candidates = [
                     stored
                     for stored in {*by_inode_number.get(member.inode[1], ()), *chain.lost}
                     if stored.may_be(member, at_path=stored.position.inode in emptied)
                 ]
-                if candidates or member.inode in wanted:
+                copies = gone if member.packed else []
+                if candidates or copies or member.inode in wanted:
                     seen.add(member.inode)
                     tail = self._first_look and self._config.start == "tail" and not chain.lost and not chain.seen
-                    asked.append(Question(path, member, candidates, tail))
+                    asked.append(Question(path, member, candidates, copies, tail))
         return asked
 
     def apply(self, listing: Listing, questions: list[Question], answers: list[Answer]) -> bool:
@@ -133,18 +161,29 @@ class Catalogue:
                 # Following its successors now would make it too old to be read later.
                 listing.chains.pop(question.chain, None)
                 listing.unsettled = True
+            elif question.member.packed and isinstance(answer.error, DamagedError):
+                if time.time_ns() - question.member.mtime_ns < STILL_MADE_SECS * 1e9:
+                    unreadable.add(question.chain)
+                    continue
+                path, reason = question.member.path, answer.error
+                _log.error("A compressed file is damaged; it is left alone until it changes", path=path, reason=reason)
+                self._damaged[question.member.inode] = question.member
             elif answer.error is not None:
                 path, error = question.member.path, answer.error
                 _log.error("A file cannot be read; it is tried again at every scan", path=path, reason=error)
                 unreadable.add(question.chain)
             elif answer.recognised is not None and self._found_again(question, answer, now):
                 continue
+            elif answer.copy_of is not None and answer.copy_of.copy is None:
+                answer.copy_of.copy = question.member
             else:
                 strangers.setdefault(question.chain, []).append((question, answer))
+        known = self.known()
+        _date(listing, known)
         present = {member.inode for members in listing.chains.values() for member in members}
         for path, members in listing.chains.items():
             chain = self.chains[path]
-            self._follow_new(chain, members, strangers.get(path, []), now)
+            self._follow_new(chain, members, strangers.get(path, []), known, now)
             chain.seen = chain.seen or bool(members)
             chain.sort(members)
             if path not in unreadable:  # or the very file that cannot be read would be forgotten
@@ -153,13 +192,24 @@ class Catalogue:
             if chain.active or path not in listing.chains:
                 continue
             for generation in [g for g in chain.generations if g.gone and g.open is None and not g.replaced]:
-                chain.lose_unopened(generation)
-            chain.retire(now, self._config.partial_after, present)
+                if generation.copy is not None:
+                    generation.become_copy(now, read_out=False)
+                else:
+                    chain.lose_unopened(generation)
+            chain.retire(now, self._config.partial_after, listing.chains[path], present)
             if not (chain.generations or chain.retired or chain.lost or chain.notes or listing.chains[path]):
                 del self.chains[path]
         self._expire(now)
         self._first_look = self._first_look and listing.unsettled
         return not listing.unsettled
+
+    def _leave_damaged(self, listing: Listing) -> None:
+        """Files that were found damaged are as good as not there, until they change."""
+        there = {member.inode: member for members in listing.chains.values() for member in members}
+        still = {i: m for i, m in self._damaged.items() if i in there and _same(m, there[i])}
+        self._damaged = still
+        for members in listing.chains.values():
+            members[:] = [member for member in members if member.inode not in still]
 
     def _chain(self, path: str) -> Chain:
         return self.chains.setdefault(path, Chain(path))
@@ -189,16 +239,23 @@ class Catalogue:
         for chain in self.chains.values():
             if stored in chain.lost:
                 chain.lost.remove(stored)
-                generation = stored.generation(question.member, windows, now)
+                member = question.member
+                if member.packed:
+                    member = msgspec.structs.replace(member, mtime_ns=stored.position.mtime_ns)
+                generation = stored.generation(member, windows, now)
                 generation.open = answer.opened
                 self.chains[question.chain].adopt(generation)
                 return True
         return False  # another file was recognised as this one already
 
     def _follow_new(
-        self, chain: Chain, members: list[Member], strangers: list[tuple[Question, Answer]], now: float
+        self,
+        chain: Chain,
+        members: list[Member],
+        strangers: list[tuple[Question, Answer]],
+        known: Collection[Inode],
+        now: float,
     ) -> None:
-        known = self.known()
         here = {question.member.inode for question, _ in strangers}
         mine = [member for member in members if member.inode in here or member.inode in known]
         wanted = {member.inode for member in self._wanted(chain, mine)}
@@ -221,3 +278,16 @@ class Catalogue:
         for _, chain, stored in sorted(lost, key=lambda item: item[0])[:too_many]:
             chain.lost.remove(stored)
             chain.forget(stored.source, recorded=True)
+
+
+def _same(one: Member, other: Member) -> bool:
+    return (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
+
+
+def _date(listing: Listing, known: Mapping[Inode, tuple[Chain, Generation]]) -> None:
+    """Give compressed files the time of the last line in them, where that is known, in place of that of their making:
+    what was written after those lines, and not compressed yet, would count as older."""
+    for members in listing.chains.values():
+        for i, member in enumerate(members):
+            if member.packed and member.inode in known:
+                members[i] = msgspec.structs.replace(member, mtime_ns=known[member.inode][1].mtime_ns)

@@ -51,7 +51,7 @@ class Chain:
 
     def has_work(self) -> bool:
         """Whether a look at the files is due, judging by what was last seen."""
-        return bool(self.notes) or any(g.unread or g.gone or g.holding or g.size < g.offset for g in self.generations)
+        return bool(self.notes) or any(g.unread or g.gone or g.holding or g.shrunk for g in self.generations)
 
     def drop_replaced(self) -> None:
         """Files whose contents were replaced: their positions may be found again in a copy. Only between reads."""
@@ -68,16 +68,23 @@ class Chain:
                 generation.see(member, now)
             else:
                 generation.live, generation.gone = False, True
+            if generation.copy is not None and generation.copy.inode not in by_inode:
+                generation.copy = None
+        known = {generation.inode for generation in self.all()}
+        may_be_packed = any(member.packed and member.inode not in known for member in members)
         for generation in list(self.retired):
             member = by_inode.get(generation.inode)
             if member is None:
                 self.retired.remove(generation)
-                self.forget(generation.source, recorded=generation.recorded)
+                if may_be_packed:
+                    self._lose(generation)
+                else:
+                    self.forget(generation.source, recorded=generation.recorded)
                 continue
             # Late lines, or another file under the same inode: reading will tell.
             changed = (member.size, member.mtime_ns) != (generation.size, generation.mtime_ns)
             generation.see(member, now)
-            if changed and member.size != generation.offset:
+            if changed and (generation.unread or generation.shrunk):
                 self.retired.remove(generation)
                 self.generations.insert(0, generation)
 
@@ -105,20 +112,24 @@ class Chain:
                 self.forget(stored.source, recorded=True)
             self.lost.clear()
 
-    def retire(self, now: float, rest_secs: float, present: Collection[Inode]) -> None:
-        """Close rotated files that are read out and have rested. Only between reads."""
+    def retire(self, now: float, rest_secs: float, members: list[Member], present: Collection[Inode]) -> None:
+        """Close rotated files that are read out and have rested. Only between reads. Those that are ``present``, but
+        not among this path's members, belong to another path, which takes them over at the next look."""
         for generation in list(self.generations):
             done = not generation.live and not generation.unread and now - generation.changed_at >= rest_secs
             if not done or generation.replaced or generation.holding:
                 continue
             self.generations.remove(generation)
             generation.open = None
+            if generation.copy is not None:
+                generation.become_copy(now, read_out=True)
             if generation.inode in present:
                 self.retired.append(generation)
             else:
                 self.forget(generation.source, recorded=generation.recorded)
-        excess = sorted(self.retired, key=lambda g: g.mtime_ns)[: max(0, len(self.retired) - RETIRED_KEPT)]
-        for generation in excess:
+        here = {member.inode for member in members}
+        kept = sorted((g for g in self.retired if g.inode in here), key=lambda g: g.mtime_ns)
+        for generation in kept[: max(0, len(kept) - RETIRED_KEPT)]:
             self.retired.remove(generation)
             self.forget(generation.source, recorded=generation.recorded)
 

@@ -1,5 +1,6 @@
 """Settings of the ``file`` input."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -71,6 +72,18 @@ class FileConfig(LineOptions, kw_only=True, forbid_unknown_fields=True, tag_fiel
             description="How long a last line without its line end must rest before it is taken as it is.",
         ),
     ] = 5.0
+    read_gzip: Annotated[
+        bool,
+        Meta(description="Read rotated files also after they were compressed (`.gz`). Otherwise they are left alone."),
+    ] = False
+    encoding: Annotated[
+        str,
+        Meta(
+            description="How the text is written: `utf-8`, `utf-16` (a byte order mark says which, else "
+            "little-endian), `utf-16-le`, `utf-16-be`, or a single-byte encoding that Python knows (`latin-1`, "
+            "`cp1252` …)."
+        ),
+    ] = "utf-8"
     on_full: Annotated[
         OnFull,
         Meta(
@@ -78,3 +91,13 @@ class FileConfig(LineOptions, kw_only=True, forbid_unknown_fields=True, tag_fiel
             "records, counted."
         ),
     ] = "block"
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that no field's type shows: the field to point at, and a sentence."""
+        if self.encoding != "utf-8":
+            from agent.inputs.file.encoding import encoding_named
+
+            try:
+                encoding_named(self.encoding)
+            except ValueError as error:
+                yield "encoding", str(error)

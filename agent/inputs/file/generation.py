@@ -3,9 +3,12 @@ whatever it is renamed to."""
 
 import os
 import stat
-from typing import Self
+from typing import ClassVar, Self
+
+import msgspec
 
 from agent.inputs.assembly.assembly import Assembly, Open
+from agent.inputs.file.encoding import Encoding
 from agent.inputs.file.identity import MIN_CONTENT_BYTES, Fingerprint, Windows, matching_windows, windows_at
 from agent.inputs.file.rotation import Inode, Member
 from agent.inputs.file.state import VERSION, Position
@@ -14,11 +17,16 @@ from agent.inputs.lines import At
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 
+class DamagedError(OSError):
+    """A compressed file that is not whole. Raised when it is looked into; it may still be being written."""
+
+
 class OpenFile:
     """A descriptor, closed when nobody refers to it any more: a read on a thread may outlive the task that asked for
     it, and must not find its number given to another file."""
 
     __slots__ = ("fd",)
+    packed: ClassVar[bool] = False
 
     def __init__(self, path: str) -> None:
         """Open a regular file for reading. Raises ``OSError``; never blocks on a pipe or a device."""
@@ -26,6 +34,28 @@ class OpenFile:
         self.fd = os.open(path, _OPEN_FLAGS)
         if not stat.S_ISREG(os.fstat(self.fd).st_mode):
             raise OSError(0, "not a regular file", path)
+
+    def read(self, count: int, offset: int) -> bytes:
+        """Up to ``count`` bytes at ``offset``, fewer only at the end."""
+        return os.pread(self.fd, count, offset)
+
+    def data_from(self, offset: int) -> int:
+        """Where the hole at ``offset`` ends, as far as the file system knows of one."""
+        try:
+            return os.lseek(self.fd, offset, os.SEEK_DATA)
+        except OSError:
+            return offset  # nothing but the hole up to the end of the file, or nobody knows
+
+    def left(self, offset: int) -> int:
+        """How many bytes there are behind ``offset``."""
+        return max(0, os.fstat(self.fd).st_size - offset)
+
+    def check(self) -> int:
+        """Look whether all of it can be read, as far as that can be known; its length. Raises ``DamagedError``."""
+        return os.fstat(self.fd).st_size
+
+    def rest(self) -> None:
+        """Hold nothing but the descriptor until the next read."""
 
     def inode(self) -> Inode:
         """Which file this is."""
@@ -45,19 +75,26 @@ class Generation:
     no name any more that we know of. ``replaced``: its contents are no longer those that were read (truncated).
     ``recorded``: the queue has a position of it. ``assembly`` joins its lines; ``open_events`` are to be given to it
     before anything more is read. ``places`` is what the path says of the container, once it was looked at.
+
+    ``packed``: it was compressed after it was written. Then ``size`` is that of the ``.gz``, the position is one in
+    the text, and ``left`` says how many compressed bytes are unread. ``copy`` is the ``.gz`` that was made of a file
+    that is gone but still open.
     """
 
     __slots__ = (
         "assembly",
         "at",
         "changed_at",
+        "copy",
         "gone",
         "inode",
+        "left",
         "live",
         "mtime_ns",
         "name",
         "open",
         "open_events",
+        "packed",
         "path",
         "places",
         "recorded",
@@ -85,6 +122,9 @@ class Generation:
         self.assembly: Assembly | None = None
         self.open_events: tuple[Open, ...] = ()
         self.places: dict[str, bytes] | None = None
+        self.packed = False
+        self.left = 0
+        self.copy: Member | None = None
 
     @classmethod
     def of_member(cls, path: str, member: Member, now: float) -> Self:
@@ -96,7 +136,17 @@ class Generation:
     def see(self, member: Member, now: float) -> None:
         """Take over what a listing shows of this generation."""
         self.name, self.inode, self.live, self.gone = member.path, member.inode, member.live, False
+        if member.packed and (not self.packed or member.size != self.size):
+            self.packed, self.left, self.open = True, member.size, None
         self.resize(member.size, member.mtime_ns, now)
+
+    def become_copy(self, now: float, *, read_out: bool) -> None:
+        """Go on as the ``.gz`` that was made of this file: the same text, the same position, another file."""
+        assert self.copy is not None  # the caller asked
+        copy, self.copy = msgspec.structs.replace(self.copy, mtime_ns=self.mtime_ns), None
+        self.see(copy, now)
+        if read_out:
+            self.left = 0
 
     def resize(self, size: int, mtime_ns: int, now: float) -> None:
         """Take over its size and time of last change."""
@@ -112,7 +162,12 @@ class Generation:
     @property
     def unread(self) -> int:
         """How many bytes are there to be read, an unfinished last line included."""
-        return max(0, self.size - self.windows.offset)
+        return self.left if self.packed else max(0, self.size - self.windows.offset)
+
+    @property
+    def shrunk(self) -> bool:
+        """Whether there is less in it than was read."""
+        return not self.packed and self.size < self.windows.offset
 
     @property
     def holding(self) -> bool:
@@ -151,6 +206,8 @@ class Stored:
         """Whether this member is worth a look: by its inode (devices get new numbers at a reboot), or, in the same
         chain, by contents alone if enough was read of them. ``at_path``: the file that had this inode was emptied
         where it is, so a copy of it is to be expected."""
+        if member.packed:  # what it expands to is not known, nor is its inode that of the file it was made of
+            return self.position.fingerprint.offset >= 1
         if member.size < self.position.fingerprint.offset:
             return False
         if member.inode[1] == self.position.inode:
@@ -167,10 +224,15 @@ class Stored:
         return generation
 
 
-def open_known(path: str, inode: Inode) -> OpenFile:
+def open_known(path: str, inode: Inode, *, packed: bool) -> OpenFile:
     """Open the file that a listing showed at this path. Raises ``FileNotFoundError`` if another one has its name by
     now."""
-    opened = OpenFile(path)
+    if packed:
+        from agent.inputs.file.packed import PackedFile
+
+        opened: OpenFile = PackedFile(path)
+    else:
+        opened = OpenFile(path)
     if opened.inode() != inode:
         raise FileNotFoundError(2, "another file has this name by now", path)
     return opened
@@ -179,14 +241,29 @@ def open_known(path: str, inode: Inode) -> OpenFile:
 def recognise(opened: OpenFile, candidates: list[Stored]) -> tuple[Stored, Windows] | None:
     """Which of these positions is one in this file, if any. The one furthest on wins."""
     for stored in sorted(candidates, key=lambda s: s.position.fingerprint.offset, reverse=True):
-        windows = matching_windows(opened.fd, stored.position.fingerprint)
+        windows = matching_windows(opened, stored.position.fingerprint)
         if windows is not None:
             return stored, windows
     return None
 
 
-def windows_behind_last_line(opened: OpenFile, size: int, max_line: int) -> Windows:
+def copied(opened: OpenFile, gone: list[Generation]) -> Generation | None:
+    """Which of these, whose names are gone, this file is a compressed copy of, if any: of one that is open by what is
+    at its end, else by what was read of it."""
+    for generation in gone:
+        still = generation.open
+        if still is not None:
+            fingerprint = windows_at(still, generation.size).fingerprint()
+        else:
+            fingerprint = generation.windows.fingerprint()
+        if fingerprint.offset and matching_windows(opened, fingerprint) is not None:
+            return generation
+    return None
+
+
+def windows_behind_last_line(opened: OpenFile, size: int, max_line: int, encoding: Encoding) -> Windows:
     """The position behind the last finished line: where reading from the tail begins."""
-    begin = max(0, size - max_line)
-    newline = os.pread(opened.fd, size - begin, begin).rfind(b"\n")
-    return windows_at(opened.fd, begin + newline + 1 if newline >= 0 or not begin else size)
+    encoding = encoding.of_file(opened.read(2, 0))
+    begin = max(0, size - max_line * encoding.unit)
+    line = encoding.behind_newline(opened.read(size - begin, begin), begin)
+    return windows_at(opened, begin + line if line or not begin else size)

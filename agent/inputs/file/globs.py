@@ -5,8 +5,10 @@ import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-NEVER_READ = (".gz", ".bz2", ".xz", ".zst", ".tmp", ".swp")
-"""Endings of files that are not lines of a log: compressed, or still being made."""
+PACKED = ".gz"
+"""The ending of compressed files that are read when asked to."""
+NEVER_READ = (".bz2", ".xz", ".zst", ".tmp", ".swp")
+"""Endings of files that are not lines of a log: compressed in other ways, or still being made."""
 
 
 class Globs:
@@ -16,7 +18,8 @@ class Globs:
     number of folders. In ``exclude`` a pattern without ``/`` is for the name alone.
     """
 
-    def __init__(self, patterns: Sequence[str], exclude: Sequence[str]) -> None:
+    def __init__(self, patterns: Sequence[str], exclude: Sequence[str], *, read_gzip: bool = False) -> None:
+        self._never_read = NEVER_READ if read_gzip else (PACKED, *NEVER_READ)
         self._patterns = [os.path.normpath(pattern) for pattern in patterns]
         self._exclude = [pattern for pattern in exclude if "/" in pattern]
         self._exclude_names = [pattern for pattern in exclude if "/" not in pattern]
@@ -29,7 +32,7 @@ class Globs:
         """Whether a file at this path is never read."""
         name = os.path.basename(path)
         return (
-            path.endswith(NEVER_READ)
+            path.endswith(self._never_read)
             or any(fnmatchcase(name, pattern) for pattern in self._exclude_names)
             or any(path_matches(path, pattern) for pattern in self._exclude)
         )

@@ -7,9 +7,9 @@ until ``WINDOW_BYTES``) *and* the hash of the bytes just before the position. On
 what has not been read cannot be told apart, and need not be.
 """
 
-import os
 from collections.abc import Callable
 from hashlib import blake2b
+from typing import Protocol
 
 import msgspec
 
@@ -18,6 +18,18 @@ WINDOW_BYTES = 1024
 MIN_CONTENT_BYTES = 256
 """With less than this read, contents alone (under another inode) do not identify a file: two files may well begin
 with the same banner."""
+
+
+Read = Callable[[int, int], bytes]
+"""Bytes of a file: how many at most, and from which offset; fewer only at the end."""
+
+
+class Contents(Protocol):
+    """The bytes of a file, whatever they are packed in."""
+
+    def read(self, count: int, offset: int) -> bytes:
+        """Up to ``count`` bytes at ``offset``, fewer only at the end."""
+        ...
 
 
 class Fingerprint(msgspec.Struct, frozen=True, array_like=True):
@@ -51,13 +63,10 @@ class Windows(msgspec.Struct):
         """The fingerprint at this position."""
         return Fingerprint(self.offset, len(self.head), digest(self.head), len(self.tail), digest(self.tail))
 
-    def still_in(self, fd: int, read: Callable[[int, int, int], bytes] = os.pread) -> bool:
-        """Whether the file open at ``fd`` still has these bytes in these places. False after a truncation, even if it
-        has grown since."""
-        return (
-            read(fd, len(self.head), 0) == self.head
-            and read(fd, len(self.tail), self.offset - len(self.tail)) == self.tail
-        )
+    def still_in(self, read: Read) -> bool:
+        """Whether a file still has these bytes in these places. False after a truncation, even if it has grown
+        since."""
+        return read(len(self.head), 0) == self.head and read(len(self.tail), self.offset - len(self.tail)) == self.tail
 
 
 def digest(data: bytes) -> bytes:
@@ -65,16 +74,16 @@ def digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=16).digest()
 
 
-def windows_at(fd: int, offset: int) -> Windows:
-    """The windows for ``offset`` in the file open at ``fd``."""
+def windows_at(contents: Contents, offset: int) -> Windows:
+    """The windows for ``offset`` in a file."""
     tail_len = min(WINDOW_BYTES, offset)
-    return Windows(offset, os.pread(fd, min(WINDOW_BYTES, offset), 0), os.pread(fd, tail_len, offset - tail_len))
+    return Windows(offset, contents.read(min(WINDOW_BYTES, offset), 0), contents.read(tail_len, offset - tail_len))
 
 
-def matching_windows(fd: int, fingerprint: Fingerprint) -> Windows | None:
-    """The windows in the file open at ``fd`` if it is the one this fingerprint was taken of, else None."""
-    head = os.pread(fd, fingerprint.head_len, 0)
-    tail = os.pread(fd, fingerprint.tail_len, fingerprint.offset - fingerprint.tail_len)
+def matching_windows(contents: Contents, fingerprint: Fingerprint) -> Windows | None:
+    """The windows in a file if it is the one this fingerprint was taken of, else None."""
+    head = contents.read(fingerprint.head_len, 0)
+    tail = contents.read(fingerprint.tail_len, fingerprint.offset - fingerprint.tail_len)
     if len(head) + len(tail) != fingerprint.head_len + fingerprint.tail_len:
         return None
     if digest(head) != fingerprint.head_hash or digest(tail) != fingerprint.tail_hash:

@@ -14,6 +14,7 @@ from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.file.catalogue import Catalogue, examine
 from agent.inputs.file.chain import Chain
 from agent.inputs.file.config import FileConfig
+from agent.inputs.file.encoding import encoding_named
 from agent.inputs.file.globs import Globs
 from agent.inputs.file.listing import list_files
 from agent.inputs.file.reader import ChainReader
@@ -112,11 +113,14 @@ class _Run:
         self._watch = watch
         self._woken = woken
         self._globs = Globs(
-            list(map(_absolute, config.paths)), [_absolute(x) if "/" in x else x for x in config.exclude]
+            list(map(_absolute, config.paths)),
+            [_absolute(x) if "/" in x else x for x in config.exclude],
+            read_gzip=config.read_gzip,
         )
         self._catalogue = Catalogue(config, positions, monotonic)
         self._max_open = min(MAX_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
-        self._reader = ChainReader(config, emit, reads, monotonic, self._look_soon, self._max_open)
+        self._encoding = encoding_named(config.encoding)
+        self._reader = ChainReader(config, self._encoding, emit, reads, monotonic, self._look_soon, self._max_open)
         self._reading: set[asyncio.Task[None]] = set()
         self._names_changed = False
         self._warned: set[str] = set()
@@ -227,7 +231,9 @@ class _Run:
         questions = self._catalogue.questions(listing)
         if questions:
             room = self._max_open - sum(generation.open is not None for _, generation in known.values())
-            answers = await loop.run_in_executor(self._looks, examine, questions, self._config.max_line, room)
+            answers = await loop.run_in_executor(
+                self._looks, examine, questions, self._config.max_line, self._encoding, room
+            )
         else:
             answers = []
         settled = self._catalogue.apply(listing, questions, answers)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
-from agent.inputs.file.globs import Globs
+from agent.inputs.file.globs import PACKED, Globs
 from agent.inputs.file.rotation import Inode, Member, path_before_rotation
 
 _LOOKS = 20
@@ -73,8 +73,11 @@ def _list_once(globs: Globs, chains: Mapping[str, Collection[str]]) -> Listing:
     matched = globs.expand()
     listed: dict[str, str] = {}
     for path in matched:
-        before = path_before_rotation(path)
-        listed[path] = before if before is not None and globs.matches(before) else path
+        plain = path.removesuffix(PACKED)
+        before = path_before_rotation(plain)
+        if before is None or not globs.matches(before):
+            before = plain if globs.matches(plain) else path
+        listed[path] = before
     own = set(listed.values()) | set(chains)
     for chain in sorted(own):
         real = os.path.realpath(chain) if os.path.islink(chain) else chain
@@ -104,7 +107,10 @@ def _members(
         path = f"{folder}/{sibling}"
         if path in own or globs.excludes(path):
             continue
-        member = _member(path, sibling[len(name) :], listed=listed.get(path) == chain)
+        plain = sibling.removesuffix(PACKED)
+        if plain not in (sibling, name) and names.has(folder or "/", plain):
+            continue  # it is just being made; the file it is made of is there still
+        member = _member(path, plain[len(name) :], listed=listed.get(path) == chain)
         if member is not None:
             yield member
 
@@ -116,7 +122,8 @@ def _member(path: str, suffix: str = "", *, live: bool = False, listed: bool = F
         return None  # renamed or removed since it was listed
     if not stat.S_ISREG(found.st_mode):
         return None
-    return Member(path, (found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns, suffix, live, listed)
+    inode, packed = (found.st_dev, found.st_ino), path.endswith(PACKED)
+    return Member(path, inode, found.st_size, found.st_mtime_ns, suffix, live, listed, packed)
 
 
 class _FolderNames:
@@ -137,6 +144,12 @@ class _FolderNames:
                 self._errors[folder] = error
                 self._names[folder] = []
         return self._names[folder]
+
+    def has(self, folder: str, name: str) -> bool:
+        """Whether there is something of this name."""
+        names = self.of(folder)
+        i = bisect_left(names, name)
+        return i < len(names) and names[i] == name
 
     def beginning_with(self, folder: str, prefix: str) -> Iterator[str]:
         """The names longer than ``prefix`` that begin with it."""

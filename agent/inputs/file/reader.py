@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
+from functools import partial
 
 import msgspec
 
@@ -19,6 +20,7 @@ from agent.inputs.file.again import read_again
 from agent.inputs.file.block import Block, CachedRead, Request, Step, read_block
 from agent.inputs.file.chain import Chain
 from agent.inputs.file.config import FileConfig
+from agent.inputs.file.encoding import Encoding
 from agent.inputs.file.generation import Generation, open_known
 from agent.inputs.file.state import encode_position
 from agent.inputs.line_batch import LineBatches, label_constants
@@ -42,6 +44,7 @@ class ChainReader:
     def __init__(
         self,
         config: FileConfig,
+        encoding: Encoding,
         emit: Emit,
         pool: Executor,
         monotonic: Callable[[], float],
@@ -54,6 +57,7 @@ class ChainReader:
         self.due: dict[Chain, float] = {}
         """When a last line without its end will have rested long enough, by chain."""
         self._config = config
+        self._encoding = encoding
         self._emit = emit
         self._pool = pool
         self._cached = CachedRead()
@@ -99,7 +103,7 @@ class ChainReader:
         """Read a generation to its end. False if those behind it must wait for a look at the folders."""
         if generation.open is None:
             opening = asyncio.get_running_loop().run_in_executor(
-                self._pool, open_known, generation.name, generation.inode
+                self._pool, partial(open_known, generation.name, generation.inode, packed=generation.packed)
             )
             try:
                 generation.open = await opening
@@ -178,7 +182,10 @@ class ChainReader:
             assert generation.open is not None
             assembly = Assembly(self._joining)
             events = generation.open_events
-            lines = await loop.run_in_executor(self._pool, read_again, generation.open, events, self._joining.raw_line)
+            encoding = self._encoding.of_file(generation.windows.head)
+            lines = await loop.run_in_executor(
+                self._pool, read_again, generation.open, events, encoding, self._joining.raw_line
+            )
             for event in events:
                 assembly.resume(event)
             made = [assembly.feed(piece, self._monotonic()) for piece in lines]
@@ -206,23 +213,33 @@ class ChainReader:
 
     def _start(self, chain: Chain, generation: Generation, want: int) -> asyncio.Future[Block]:
         rested = self._monotonic() - generation.changed_at >= self._config.partial_after
-        max_line = self._joining.raw_line
         over = self._over(chain, generation)
-        request = Request(generation.windows, generation.at, want, max_line, over, generation.size if rested else None)
-        assert generation.open is not None
-        loop = asyncio.get_running_loop()
-        try:
-            # What is in memory is read here; a thread would bring its bytes into another processor's cache.
-            block = read_block(generation.open, request, self._cached)
-        except OSError:  # not all in memory, or trouble: the thread will say
-            return loop.run_in_executor(self._pool, read_block, generation.open, request)
-        reading: asyncio.Future[Block] = loop.create_future()
-        reading.set_result(block)
-        return reading
+        request = Request(
+            generation.windows,
+            generation.at,
+            want,
+            self._joining.raw_line,
+            self._encoding,
+            over,
+            generation.size if rested else None,
+        )
+        opened, loop = generation.open, asyncio.get_running_loop()
+        assert opened is not None
+        if not opened.packed:
+            try:
+                # What is in memory is read here; a thread would bring its bytes into another processor's cache.
+                block = read_block(opened, request, partial(self._cached, opened.fd))
+            except OSError:  # not all in memory, or trouble: the thread will say
+                pass
+            else:
+                reading: asyncio.Future[Block] = loop.create_future()
+                reading.set_result(block)
+                return reading
+        return loop.run_in_executor(self._pool, read_block, opened, request)
 
     def _take_over(self, generation: Generation, block: Block) -> None:
         self.consumed_bytes += block.windows.offset - generation.offset
-        generation.windows, generation.at = block.windows, block.at
+        generation.windows, generation.at, generation.left = block.windows, block.at, block.left
         generation.resize(block.size, block.mtime_ns, self._monotonic())
 
     def _cannot_read(self, generation: Generation, error: OSError) -> None:
@@ -239,7 +256,10 @@ class ChainReader:
         made = generation.assembly.feed(step.cut, self._monotonic()) if generation.assembly is not None else step.cut
         origin = self._origin(generation, step)
         generation.recorded = True
-        await self._emit(self._batches.make(made, constants, origin, block.read_at_ns, offsets=True))
+        batch = self._batches.make(made, constants, origin, block.read_at_ns, offsets=True)
+        if step.noted is not None:
+            batch.counts.noted[step.noted] = batch.counts.noted.get(step.noted, 0) + 1
+        await self._emit(batch)
 
     def _origin(self, generation: Generation, step: Step | None = None) -> Origin:
         position = generation.position(step.fingerprint, step.cut.at) if step else generation.position()

@@ -22,8 +22,9 @@ _SUFFIX_OF = re.compile(r"(.+?)" + f"({_ROTATED.pattern})")
 class Member(msgspec.Struct, frozen=True):
     """A file of one chain, as a folder listing shows it.
 
-    ``suffix`` is what its name has beyond the chain's; ``live`` is True for the one at the path itself; ``listed``
-    for one that the operator's own pattern names, beyond the live one.
+    ``suffix`` is what its name has beyond the chain's, without the ending of a compressed file; ``live`` is True for
+    the one at the path itself; ``listed`` for one that the operator's own pattern names, beyond the live one;
+    ``packed`` for a compressed one.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Member(msgspec.Struct, frozen=True):
     suffix: str = ""
     live: bool = False
     listed: bool = False
+    packed: bool = False
 
 
 def is_rotation_suffix(suffix: str) -> bool:
@@ -78,4 +80,5 @@ def to_be_read(members: Sequence[Member], known: Collection[Inode], vanished_mti
 
 def _may_be_read(member: Member) -> bool:
     """Any sibling may turn out to be a generation that is known; to be read unknown, it must look like a rotator's."""
-    return member.live or member.listed or is_rotation_suffix(member.suffix)
+    only_packed = member.packed and not member.suffix
+    return member.live or member.listed or only_packed or is_rotation_suffix(member.suffix)

@@ -24,10 +24,13 @@ class Kept:
         self.changed = asyncio.Event()
         self.room = asyncio.Event()
         self.room.set()
+        self.waiting = 0
 
     async def emit(self, batch: Batch) -> None:
         """Take a batch as soon as there is room."""
+        self.waiting += 1
         await self.room.wait()
+        self.waiting -= 1
         await asyncio.sleep(0)
         self.batches.append(batch)
         if batch.origin is not None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.inputs.assembly.assembly import Open
+from agent.inputs.file.encoding import Encoding
 from agent.inputs.file.generation import OpenFile, windows_behind_last_line
 from agent.inputs.file.identity import WINDOW_BYTES, Fingerprint, Windows, matching_windows, windows_at
 from agent.inputs.file.state import VERSION, Position, decode_position, encode_position
@@ -68,9 +69,9 @@ def test_windows_are_those_of_the_file(
         begin = windows.offset
         data = os.pread(opened.fd, max(step, block), begin)
         windows.advance(data, begin, begin + min(step, len(data)))
-        assert windows == windows_at(opened.fd, windows.offset)
-    assert windows.still_in(opened.fd)
-    assert matching_windows(opened.fd, windows.fingerprint()) == windows
+        assert windows == windows_at(opened, windows.offset)
+    assert windows.still_in(opened.read)
+    assert matching_windows(opened, windows.fingerprint()) == windows
 
 
 @pytest.mark.parametrize(
@@ -92,10 +93,10 @@ def test_a_file_is_recognised_by_its_head_and_the_bytes_before_the_position(
     path = tmp_path / "file"
     path.write_bytes(b"a" * 3000 + b"b" * 3000)
     opened = OpenFile(str(path))
-    fingerprint = windows_at(opened.fd, 4000).fingerprint()
+    fingerprint = windows_at(opened, 4000).fingerprint()
     assert (fingerprint.head_len, fingerprint.tail_len) == (WINDOW_BYTES, WINDOW_BYTES)
     path.write_bytes(now)
-    assert (matching_windows(opened.fd, fingerprint) is not None) is same
+    assert (matching_windows(opened, fingerprint) is not None) is same
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_the_tail_begins_behind_the_last_line(tmp_path: Path, content: bytes, ex
     """An unfinished line is left to be read whole, unless it is longer than a line may be."""
     path = tmp_path / "file"
     path.write_bytes(content)
-    assert windows_behind_last_line(OpenFile(str(path)), len(content), 64).offset == expected
+    assert windows_behind_last_line(OpenFile(str(path)), len(content), 64, Encoding()).offset == expected
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe"])

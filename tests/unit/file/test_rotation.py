@@ -13,6 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.inputs.file.chain import Chain
+from agent.inputs.file.generation import Generation
+from agent.inputs.file.rotation import Member
 from tests.unit.file.following import Kept, config, following, run_once
 
 
@@ -258,6 +261,20 @@ def test_a_file_renamed_to_another_matching_name_is_not_read_again(tmp_path: Pat
     for _ in range(2):
         run_once(quick, kept)
     assert kept.lines == [*expected, b"last"]
+
+
+def test_files_that_belong_to_another_path_by_now_keep_their_positions() -> None:
+    """However many are read out at once: the bound is for rotated files of the path itself."""
+    chain = Chain("/logs/model.log")
+    members = [
+        Member(f"/logs/model.log-{n}" if n < 12 else f"/logs/model.{n}.log", (1, n), 0, n, f"-{n}") for n in range(24)
+    ]
+    for member in members:
+        generation = Generation.of_member(chain.path, member, 0.0)
+        generation.recorded = True
+        chain.adopt(generation)
+    chain.retire(10.0, 1.0, members[:12], {member.inode for member in members})
+    assert sorted(generation.inode[1] for generation in chain.retired) == [*range(4, 12), *range(12, 24)]
 
 
 def test_a_symbolic_link_is_followed_to_its_rotations(tmp_path: Path) -> None:
