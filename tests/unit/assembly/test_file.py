@@ -112,16 +112,17 @@ def test_every_event_arrives_once_whatever_happens(
         asyncio.run(scenario(Path(folder)))
 
 
-def test_an_open_event_survives_a_kill(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_an_open_event_survives_a_kill(tmp_path: Path, encoding: str) -> None:
     """Killed between two lines of a traceback, with the other stream's lines emitted meanwhile: nothing is doubled."""
     log, kept = tmp_path / "0.log", Kept()
-    settings = config(tmp_path, format="cri", multiline=SLOW)
+    settings = config(tmp_path, format="cri", multiline=SLOW, encoding=encoding)
     lines = [record for line in PYTHON.split("\n") for record in cri(line, "stderr")]
 
     async def scenario() -> None:
         for at, line in enumerate(lines):
             async with following(settings, kept):
-                with log.open("a") as writer:
+                with log.open("a", encoding=encoding) as writer:
                     writer.writelines([line, *cri(f"other {at}", "stdout")])
                 await kept.wait_until(lambda: kept.lines == [b"other %d" % i for i in range(at + 1)])  # noqa: B023
 
