@@ -3,6 +3,7 @@
 import json
 import logging
 import logging.handlers
+import os
 import shutil
 import socket
 import ssl
@@ -15,6 +16,7 @@ from typing import Any, Self
 
 import graypy
 import pytest
+import yaml
 from graypy.handler import BaseGELFChunker
 
 from tests.e2e.agent_process import AgentProcess
@@ -212,8 +214,8 @@ def test_graypy_over_tls(tmp_path: Path) -> None:
 
 
 def test_a_stop_under_load_loses_nothing_uncounted(tmp_path: Path) -> None:
-    """A flood of datagrams, a queue that cannot keep up, SIGTERM in the middle: the sum of the ledger is what the
-    senders were told was sent."""
+    """A flood of datagrams into a small buffer, SIGTERM in the middle: the sum of the ledger is what the senders were
+    told was sent."""
     udp = {"type": "udp", "listen": "127.0.0.1:0", "receive_buffer": "64KiB", "on_full": "block"}
     with Served(tmp_path, {"udp": udp}) as agent:
         agent.start()
@@ -238,3 +240,40 @@ def test_a_stop_under_load_loses_nothing_uncounted(tmp_path: Path) -> None:
         assert counts["accepted"] == sent
         stored = [r["fields"]["n"] for r in agent.records(sent)]
         assert len(stored) == len(set(stored)) == sent - sum(counts["dropped"].values())
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_behind_a_dead_output_what_was_sent_is_accepted_or_counted(tmp_path: Path, name: str) -> None:
+    """More than the queue holds: the sender is not held up, and every record is in the queue or counted as dropped."""
+    sent, record = 50_000, b'{"pad": "%s"}\n'
+    with Served(tmp_path, {name: INPUTS[name]}) as agent:
+        config = yaml.safe_load(agent.config_file.read_text())
+        config["queue"]["max_bytes"] = "32MiB"
+        config["outputs"] = [{"type": "elasticsearch", "hosts": ["http://127.0.0.1:1"]}]
+        agent.config_file.write_text(yaml.safe_dump(config))
+        agent.start()
+        agent.wait_until_said("An input is listening")
+        datagrams = name in ("udp", "datagram")
+        with _client(agent, name) as client:
+            for _ in range(sent // 100):
+                lines = [record % os.urandom(1000).hex().encode() for _ in range(100)]
+                for data in lines if datagrams else [b"".join(lines)]:
+                    client.sendall(data)
+        deadline = time.monotonic() + 60
+        while agent.ledger()["inputs"].get(name, {"accepted": 0})["accepted"] < sent:
+            assert time.monotonic() < deadline, agent.ledger()
+            time.sleep(0.05)
+        ledger = agent.ledger()
+        counts = ledger["inputs"][name]
+        assert counts["accepted"] == sent
+        assert sum(counts["dropped"].values()) > 0
+        assert ledger["appended"] == sent - sum(counts["dropped"].values())
+
+
+def _client(agent: Served, name: str) -> socket.socket:
+    """A socket connected to an input. One for datagrams waits for room where the kernel lets it."""
+    family = socket.AF_UNIX if "unix:" in agent.address(name) else socket.AF_INET
+    client = socket.socket(family, socket.SOCK_DGRAM if name in ("udp", "datagram") else socket.SOCK_STREAM)
+    unix = agent.address(name).removeprefix("unix:")
+    client.connect(unix if family == socket.AF_UNIX else ("127.0.0.1", agent.port(name)))
+    return client

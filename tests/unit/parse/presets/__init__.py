@@ -1,1 +1,1 @@
-"""What model servers print: tables of real lines and the fields expected."""
+"""What model servers print: lines from their documentation, sources and public logs, and the fields expected."""
