@@ -148,8 +148,14 @@ class _Run:
                 self._look_soon()  # what has not been looked at since may have changed all the same
             return "busy"
         loop = asyncio.get_running_loop()
-        written = await loop.run_in_executor(self._looks, has_writer, {generation.inode for generation in files})
-        return "busy" if written else "idle"
+        # Whoever wrote last may have done so, and gone, since the last look: a line without its end would be left.
+        sizes = {generation.name: generation.size for generation in files if generation.live}
+        if await loop.run_in_executor(self._looks, has_writer, {generation.inode for generation in files}):
+            return "busy"
+        if await loop.run_in_executor(self._looks, _have_other_sizes, sizes):
+            self._look_soon()
+            return "busy"
+        return "idle"
 
     def let_go(self) -> None:
         """Close every file."""
@@ -282,6 +288,14 @@ class _Run:
 async def _wake_when_asked(stop: Stop, woken: asyncio.Event) -> None:
     await stop.wait()
     woken.set()
+
+
+def _have_other_sizes(sizes: Mapping[str, int]) -> bool:
+    """Whether one of these files is gone or has another size."""
+    try:
+        return any(os.stat(name).st_size != size for name, size in sizes.items())
+    except OSError:
+        return True
 
 
 def _absolute(pattern: str) -> str:

@@ -69,6 +69,22 @@ def test_files_read_to_the_end_become_idle(tmp_path: Path) -> None:
     _followed(scenario, tmp_path, paths=[f"{tmp_path}/*.log*"])
 
 
+def test_last_words_of_a_writer_that_is_gone_are_read_before_idle_is_said(tmp_path: Path) -> None:
+    """A line without its end, written and the file closed since the last look: it is taken once it has rested."""
+    log = tmp_path / "model.log"
+    log.write_bytes(b"one\n")
+
+    async def scenario(followed: FileInput, kept: Kept) -> None:
+        await _becomes_idle(followed)
+        with log.open("ab") as file:
+            file.write(b"two")
+        assert await followed.activity(0) == "busy"
+        await _becomes_idle(followed)
+        assert kept.lines == [b"one", b"two"]
+
+    _followed(scenario, tmp_path, scan_interval=3600, partial_after=0.05)
+
+
 def test_change_that_nothing_told_of_is_seen_before_idle_is_said(tmp_path: Path) -> None:
     """However rarely the input looks by itself: what was last seen long ago is looked at again."""
     log = tmp_path / "model.log"
