@@ -93,6 +93,7 @@ class Catalogue:
         self._monotonic = monotonic
         self._first_look = True
         self._began = monotonic()
+        self._began_ns = time.time_ns()
         self._damaged: dict[Inode, Member] = {}
         for source, state in positions.items():
             try:
@@ -215,7 +216,7 @@ class Catalogue:
         return self.chains.setdefault(path, Chain(path))
 
     def _wanted(self, chain: Chain, members: list[Member]) -> list[Member]:
-        wanted = chain.wanted_members(members)
+        wanted = chain.wanted_members(members, self._began_ns)
         limit = self._config.ignore_older
         if limit is None or chain.generations or chain.retired or chain.lost:
             return wanted

@@ -88,13 +88,13 @@ class Chain:
                 self.retired.remove(generation)
                 self.generations.insert(0, generation)
 
-    def wanted_members(self, members: list[Member]) -> list[Member]:
+    def wanted_members(self, members: list[Member], began_ns: int) -> list[Member]:
         """Which members not known are to be read whole, oldest first."""
         here = {member.inode for member in members}
         gone = [lost.position.mtime_ns for lost in self.lost]
         gone += [generation.mtime_ns for generation in self.all() if generation.inode not in here]
         vanished = max(gone, default=None)
-        return to_be_read(oldest_first(members), {generation.inode for generation in self.all()}, vanished)
+        return to_be_read(oldest_first(members), {generation.inode for generation in self.all()}, vanished, began_ns)
 
     def adopt(self, generation: Generation) -> None:
         """Follow a generation that was just found."""

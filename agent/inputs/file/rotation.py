@@ -62,20 +62,27 @@ def _age(member: Member) -> tuple[bool, int, tuple[int, ...], str]:
     return member.live, member.mtime_ns, (-numbers[0],) if counts_back else numbers, member.suffix
 
 
-def to_be_read(members: Sequence[Member], known: Collection[Inode], vanished_mtime_ns: int | None) -> list[Member]:
+def to_be_read(
+    members: Sequence[Member], known: Collection[Inode], vanished_mtime_ns: int | None, began_ns: int
+) -> list[Member]:
     """Which unknown members (``oldest_first``) are to be read whole.
 
     ``known`` are the members whose position is known. ``vanished_mtime_ns`` is the last change of the newest
     generation that was read and is no longer here, None if there is none. On a first sight nothing is known: then the
-    live one and the ones listed by the operator are to be read, never older siblings. Later, everything newer than
+    live one and the ones listed by the operator are to be read, and siblings written to since the input began
+    (``began_ns``; not compressed ones, which are dated by their making), never older ones. Later, everything newer than
     the newest known and, if there are known ones that are gone, not older than they were (two changes can share a tick
     of the clock).
     """
     newest_known = max((i for i, member in enumerate(members) if member.inode in known), default=None)
     if newest_known is None and vanished_mtime_ns is None:
-        return [member for member in members if member.live or member.listed]
+        return [m for m in members if m.live or m.listed or _written_since(m, began_ns)]
     later = members if newest_known is None else members[newest_known + 1 :]
     return [m for m in later if m.live or (m.mtime_ns >= (vanished_mtime_ns or 0) and _may_be_read(m))]
+
+
+def _written_since(member: Member, began_ns: int) -> bool:
+    return not member.packed and member.mtime_ns >= began_ns and _may_be_read(member)
 
 
 def _may_be_read(member: Member) -> bool:

@@ -33,6 +33,24 @@ def test_several_rotations_between_two_looks_leave_nothing_unread(tmp_path: Path
     asyncio.run(scenario())
 
 
+def test_a_file_rotated_before_the_first_look_at_it_is_read(tmp_path: Path) -> None:
+    """The model starts after the input, and its first file lives for a moment only."""
+
+    async def scenario() -> None:
+        log, kept = tmp_path / "model.log", Kept()
+        (tmp_path / "model.log.9").write_bytes(b"of an earlier run\n")
+        os.utime(tmp_path / "model.log.9", (1_700_000_000, 1_700_000_000))
+        (tmp_path / "beside.log").write_bytes(b"looked\n")
+        async with following(config(tmp_path), kept):
+            await kept.wait_for_lines(b"looked")
+            log.write_bytes(b"first\n")
+            os.rename(log, f"{log}.1")
+            log.write_bytes(b"second\n")
+            await kept.wait_for_lines(b"looked", b"first", b"second")
+
+    asyncio.run(scenario())
+
+
 def test_a_file_renamed_again_and_again_is_read_on(tmp_path: Path) -> None:
     """Its writer holds it open through three names; nothing comes twice."""
 

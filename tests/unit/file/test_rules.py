@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,14 +86,21 @@ def test_which_unknown_files_are_read(
     it is gone."""
     mtimes = {"": 10, ".1": 9, ".2": 8, ".lock": 9}
     members = oldest_first([member(name, mtimes[name]) for name in names])
-    chosen = to_be_read(members, [member(name, 0).inode for name in known], vanished)
+    chosen = to_be_read(members, [member(name, 0).inode for name in known], vanished, 100)
     assert [m.suffix for m in chosen] == expected
 
 
 def test_what_the_pattern_names_is_read_on_a_first_sight() -> None:
     """``model.log*`` means the rotated files too."""
     members = oldest_first([member("", 9), member(".1", 8, listed=True), member(".2", 7)])
-    assert [m.suffix for m in to_be_read(members, [], None)] == [".1", ""]
+    assert [m.suffix for m in to_be_read(members, [], None, 100)] == [".1", ""]
+
+
+def test_what_was_rotated_since_the_input_began_is_read_on_a_first_sight() -> None:
+    """Written and rotated before anybody looked: read, unlike older ones, odd names, and copies made of older ones."""
+    members = [member("", 9), member(".1", 8), member(".2", 7), member(".lock", 9)]
+    packed = msgspec.structs.replace(member(".3", 9), packed=True)
+    assert [m.suffix for m in to_be_read(oldest_first([*members, packed]), [], None, 8)] == [".1", ""]
 
 
 NAMES = st.sampled_from(["a", "b.log", ".hidden", "x[1]", "long-name.log", "ab"])
