@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.inputs.contract import Stop
+from agent.inputs.file.input import FileInput
 from tests.unit.file.following import Kept, config, following, run_once
 
 BANNER = b"a banner that every file of this model begins with, and that is longer than most fingerprints\n" * 20
@@ -193,6 +195,31 @@ def test_a_file_deleted_while_the_queue_is_full_is_read_to_its_end(tmp_path: Pat
             log.unlink()
             kept.room.set()
             await kept.wait_for_lines(*lines)
+
+    asyncio.run(scenario())
+
+
+def test_unread_bytes_and_generations_behind_are_told(tmp_path: Path) -> None:
+    """While the queue is full they say how much waits, rotated files apart; then they are nought."""
+    log, kept = tmp_path / "model.log", Kept()
+
+    async def scenario() -> None:
+        log.write_bytes(b"%s\n" % (b"x" * 99) * 10_000)
+        kept.room.clear()
+        followed, stop = FileInput(config(tmp_path), {}), Stop()
+        running = asyncio.create_task(followed.run(kept.emit, stop))
+        await kept.wait_until(lambda: kept.waiting)
+        os.rename(log, f"{log}.1")
+        log.write_bytes(b"next\n")
+        await kept.wait_until(lambda: followed.progress().files == 2)
+        waiting = followed.progress()
+        assert waiting.generations_behind == 1
+        assert 0 < waiting.unread_bytes <= 1_000_005
+        kept.room.set()
+        await kept.wait_until(lambda: len(kept.lines) == 10_001)
+        stop.ask()
+        await running
+        assert (followed.progress().unread_bytes, followed.progress().generations_behind) == (0, 0)
 
     asyncio.run(scenario())
 
