@@ -288,10 +288,11 @@ def test_any_damage_is_repaired_without_losing_a_readable_record(
 
 
 def _with_one_kind_of_loss(readings: list[tuple[list[str], dict[str, int]]]) -> list[tuple[list[str], dict[str, int]]]:
-    return [
-        (ids, {**fates, "damaged": fates.get("damaged", 0) + fates.pop("unknown", 0)})
-        for ids, fates in ((ids, dict(fates)) for ids, fates in readings)
-    ]
+    merged = []
+    for ids, fates in readings:
+        lost = fates.get("damaged", 0) + fates.get("unknown", 0)
+        merged.append((ids, {**{fate: n for fate, n in fates.items() if fate != "unknown"}, "damaged": lost}))
+    return merged
 
 
 def test_repaired_queue_goes_on(tmp_path: Path) -> None:

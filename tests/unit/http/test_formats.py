@@ -129,7 +129,7 @@ def test_the_careful_way_through_an_array_is_the_quick_one(records: list[dict[st
     assert numbers == [len(cut_off) + 1]
 
 
-@given(st.binary(max_size=300), st.sampled_from(Media), st.integers(1, 50))
+@given(st.binary(max_size=300), st.sampled_from(Media), st.integers(4, 50))
 def test_any_bytes_are_read(body: bytes, media: Media, max_line: int) -> None:
     """Whatever a body holds: lines without newlines, within the limits, and nothing else happens."""
     lines, _ = read(body, media, max_line)
