@@ -20,6 +20,8 @@ from agent.inputs.socket_options import Format, SocketOptions
 from agent.processors.normalise.times import zone_of
 from agent.record import MAX_BATCH_RECORDS, Batch, Counts
 
+USUAL_RECORDS = 1024
+"""Records of a batch, about: with more, its documents would no longer lie in the processor's cache."""
 HURRY_BYTES = 64 * 1024
 """With this much at hand nothing is waited for."""
 NONE: Mapping[str, int] = {}
@@ -113,7 +115,7 @@ class Intake:
         """Emit about one batch's worth, and what was lost meanwhile."""
         read, size, now_ns = Lines(), 0, time.time_ns()
         taken = 0
-        while self._pieces and size < MAX_BATCH_BYTES and len(read.lines) < MAX_BATCH_RECORDS:
+        while self._pieces and size < MAX_BATCH_BYTES and len(read.lines) < USUAL_RECORDS:
             piece = self._pieces.popleft()
             size += piece.size
             taken += piece.size + 64 * len(piece.messages)
@@ -153,7 +155,7 @@ class Intake:
         if any(facts):
             places = dict.fromkeys(place for known in facts for place in known)
             batch.sparse = {place: [known.get(place, b"") for known in facts] for place in places}
-        batch.blocks = any(b"\n" in line for line in lines)
+        batch.blocks = b"\n" in b"".join(lines)
         return batch
 
     def _wanted(self, line: bytes) -> bool:

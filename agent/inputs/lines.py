@@ -21,7 +21,7 @@ BLOCK_BYTES = 256 * 1024
 """How much is read at a time."""
 MAX_CUT_LINES = MAX_BATCH_RECORDS - 64
 """Lines of one ``Cut``: room is left in the batch for what waited for them (``agent.inputs.assembly``)."""
-MAX_BATCH_BYTES = 1024**2
+MAX_BATCH_BYTES = 512 * 1024
 """How much one batch holds at most; a single longer line is a batch of its own."""
 
 

@@ -92,11 +92,11 @@ def _joined(messages: Iterable[bytes]) -> Iterable[bytes]:
     yield b"".join(parts)
 
 
-def _udp(name: str, encode: Encode, rate: float = UDP_RATE) -> Feed:
+def _udp(name: str, encode: Encode, rate: float = UDP_RATE, **config: Any) -> Feed:
     return Feed(
         name,
         200_000,
-        {"type": "udp", "listen": "127.0.0.1:0"},
+        {"type": "udp", "listen": "127.0.0.1:0", **config},
         _datagrams(encode, rate),
         prepare=partial(_messages, encode),
     )
@@ -108,7 +108,8 @@ def _connection(name: str, encode: Encode, **config: Any) -> Feed:
 
 FEEDS: tuple[Feed, ...] = (
     _udp("udp", _json),
-    _udp("udp-syslog", _syslog),
+    # Taking a header apart costs as much as the rest: a burst of two seconds needs more room than by default.
+    _udp("udp-syslog", _syslog, buffer="64MiB"),
     _udp("udp-gelf", _gelf),
     _udp("udp-flood", _json, rate=float("inf")),
     _connection("tcp", _line, type="tcp", listen="127.0.0.1:0"),
