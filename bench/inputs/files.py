@@ -1,5 +1,6 @@
-"""Feeds of the inputs `file` and `stdin`: the inference records of the other benchmarks."""
+"""Feeds of the inputs `file`, `stdin` and `exec`: the inference records of the other benchmarks."""
 
+import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def _append(path: Path, count: int) -> int:
     return count
 
 
+def _say(folder: str, count: int) -> int:
+    """Have the model write them: it passes on what it reads."""
+    pipe = Path(folder) / "pipe"
+    while not pipe.exists():
+        time.sleep(0.01)
+    return _append(pipe, count)
+
+
 FEEDS: tuple[Feed, ...] = (
     Feed(
         "file",
@@ -42,5 +51,13 @@ FEEDS: tuple[Feed, ...] = (
         lambda pipe, count: _append(Path(pipe), count),
         piped=True,
         prepare=lines,
+    ),
+    Feed(
+        "exec",
+        500_000,
+        {"type": "exec", "on_full": "block"},
+        _say,
+        prepare=lines,
+        model=("sh", "-c", "mkfifo {folder}/pipe && cat {folder}/pipe && exec sleep 600"),
     ),
 )

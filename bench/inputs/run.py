@@ -63,8 +63,10 @@ def measure(feed: Feed, sink: SinkControl, within: Path) -> Taken:
         reading, writing = os.pipe() if feed.piped else (None, None)
         try:
             with (work / "log").open("ab") as log:
+                model = [part.replace("{folder}", folder) for part in feed.model]
+                command = ["exec", "-c", str(config), "--", *model] if model else ["run", "-c", str(config)]
                 process = subprocess.Popen(
-                    [runtime(), "-m", "agent", "run", "-c", str(config)],
+                    [runtime(), "-m", "agent", *command],
                     stdin=subprocess.DEVNULL if reading is None else reading,
                     stdout=log,
                     stderr=log,

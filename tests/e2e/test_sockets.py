@@ -277,3 +277,24 @@ def _client(agent: Served, name: str) -> socket.socket:
     unix = agent.address(name).removeprefix("unix:")
     client.connect(unix if family == socket.AF_UNIX else ("127.0.0.1", agent.port(name)))
     return client
+
+
+def test_the_agent_takes_over_a_socket_of_systemd(tmp_path: Path) -> None:
+    """`systemd-socket-activate` listens, starts the agent at the first connection, and nothing sent before it was
+    ready is lost."""
+    activate = debian_command("systemd-socket-activate", "systemd")
+    path = tmp_path / "models.sock"
+    with Served(tmp_path, {"tcp": {"type": "unix", "listen": "systemd:models"}}) as agent:
+        agent.start(
+            under=[activate, f"--listen={path}", "--fdname=models", "-E", "PYTHONPATH", "-E", "PATH"], wait=False
+        )
+        deadline = time.monotonic() + 30
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            while client.connect_ex(str(path)):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            client.sendall(b'{"message": "before it was there"}\n')
+            agent.wait_until_said("An input is listening")
+            client.sendall(b'{"message": "and after"}\n')
+        assert [r["message"] for r in agent.records(2)] == ["before it was there", "and after"]
+        assert agent.stop() == 0
