@@ -73,10 +73,12 @@ def make_input(config: InputConfig, positions: Mapping[str, bytes], child: "Chil
 
             return JournaldInput(config, positions)
         case HttpConfig():
+            memory.load_aiohttp()
             from agent.inputs.http.input import HttpInput
 
             return HttpInput(config)
         case OtlpConfig():
+            memory.load_aiohttp()
             from agent.inputs.otlp.input import OtlpInput
 
             return OtlpInput(config)

@@ -15,6 +15,7 @@ from agent.inputs.line_assembler import LineAssembler
 from agent.inputs.line_batch import LineBatches, label_constants
 from agent.inputs.lines import BLOCK_BYTES
 from agent.inputs.options import LineOptions
+from agent.processors.normalise.normaliser import MARKS, NO_TEXT
 from agent.processors.normalise.tolerant import decode, walk
 from agent.record import Batch, Counts, RunId
 from agent.render import render
@@ -84,12 +85,12 @@ class Trial:
     def _outcome(self, text: str, read_at_ns: int) -> Outcome:
         if _is_object(text):
             return "object"
-        fits = self._parser is not None and self._parser(text.lstrip("\ufeff\x00"), read_at_ns) is not None
+        fits = self._parser is not None and self._parser(text.lstrip(NO_TEXT), read_at_ns) is not None
         return "fits" if fits else "other"
 
 
 def _is_object(text: str) -> bool:
-    text = text.lstrip("\ufeff\x00 \t\r")
+    text = text.lstrip(MARKS)
     if not text.startswith("{"):
         return False
     try:

@@ -21,7 +21,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode_str: Final = msgspec.json.Decoder(str).decode
 _INTEGER: Final = re.compile(rb"-?(?:0|[1-9]\d{0,17})").fullmatch
 
-# Of all ways to look at the first byte of every value this is the quickest: counting what fits takes twice as long.
+# One search over the joined column, which stops at the first value that does not fit.
 _OTHER_START: Final = {first: re.compile(b"\n[^%b]" % first).search for first in (b'"', b"{")}
 
 
@@ -40,6 +40,15 @@ def unquote(value: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError):
         text: str = json.loads(value)
         return text
+
+
+def on_one_line(text: bytes) -> bytes:
+    """JSON text without white space between its tokens; numbers and strings stay as they are written. In what is no
+    JSON, or JSON to Python only (``NaN``), each newline becomes a space: a value must hold none."""
+    try:
+        return msgspec.json.format(text, indent=-1)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return text.replace(b"\n", b" ")
 
 
 def is_string(value: bytes) -> bool:

@@ -22,9 +22,10 @@ from typing import cast
 from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.framing import Framed, Framer
 from agent.inputs.intake import Intake, Piece
+from agent.inputs.line_batch import TRUNCATED
 from agent.inputs.lines import shortened
 from agent.inputs.listen import BACKLOG
-from agent.inputs.messages import CUT_LINE, TORN, Facts
+from agent.inputs.messages import TORN, Facts
 from agent.inputs.socket_options import SocketOptions
 from agent.log import Log
 
@@ -243,11 +244,11 @@ class _Connection(asyncio.Protocol):
         self._uncounted += len(data)
         before = framer.held
         for framed in framer.feed(data):
-            self._add(framed, CUT_LINE)
+            self._add(framed, TRUNCATED)
         owner.held += framer.held - before
         if owner.held > owner.max_held and framer.held:
             owner.held -= framer.held
-            self._add(Framed([shortened(framer.give_up(), owner.max_line)], cut=True), CUT_LINE)
+            self._add(Framed([shortened(framer.give_up(), owner.max_line)], cut=True), TRUNCATED)
         if owner.intake.full and self._transport is not None and not self.paused:
             self.paused = True
             self._transport.pause_reading()

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import compress
 from typing import NamedTuple
 
-from agent.config import pattern
 from agent.inputs.contract import Activity, Emit
-from agent.inputs.line_batch import label_constants
+from agent.inputs.line_batch import LineFilter, label_constants
 from agent.inputs.lines import MAX_BATCH_BYTES
 from agent.inputs.messages import NOTHING, Facts, Lines, MessageReader
 from agent.inputs.socket_options import Format, SocketOptions
@@ -48,8 +47,7 @@ class Intake:
     def __init__(self, options: SocketOptions, format: Format) -> None:
         self._options = options
         self._reader = MessageReader(format, zone_of(options.timezone), options.max_line)
-        self._include = [pattern.compile(text).search for text in options.include_lines]
-        self._exclude = [pattern.compile(text).search for text in options.exclude_lines]
+        self._filter = LineFilter(options.include_lines, options.exclude_lines)
         self._labels = label_constants(options.labels)
         self._pieces: deque[Piece] = deque()
         self._held = 0
@@ -135,11 +133,9 @@ class Intake:
 
     def _batches(self, read: Lines, size: int, now_ns: int) -> Iterator[Batch]:
         lines, facts = read.lines, read.facts
-        if self._include or self._exclude:
-            wanted = [self._wanted(line) for line in lines]
-            if not all(wanted):
-                read.drop("excluded", wanted.count(False))
-                lines, facts = list(compress(lines, wanted)), list(compress(facts, wanted))
+        if (wanted := self._filter.wanted(lines)) is not None:
+            read.drop("excluded", wanted.count(False))
+            lines, facts = list(compress(lines, wanted)), list(compress(facts, wanted))
         spans = list(_spans(lines))
         if not spans and (size or read.dropped):
             spans = [(0, 0)]
@@ -157,11 +153,6 @@ class Intake:
             batch.sparse = {place: [known.get(place, b"") for known in facts] for place in places}
         batch.blocks = b"\n" in b"".join(lines)
         return batch
-
-    def _wanted(self, line: bytes) -> bool:
-        if self._include and not any(search(line) for search in self._include):
-            return False
-        return not any(search(line) for search in self._exclude)
 
 
 def _spans(lines: list[bytes]) -> Iterator[tuple[int, int]]:

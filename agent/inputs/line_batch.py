@@ -22,14 +22,33 @@ def label_constants(labels: Mapping[str, str]) -> dict[str, bytes]:
 _encode = msgspec.json.Encoder().encode
 
 
+class LineFilter:
+    """Which lines the operator wants. ``include`` and ``exclude`` are regular expressions (RE2); a line must match one
+    of the first, if any, and none of the second."""
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self._include = [pattern.compile(text).search for text in include]
+        self._exclude = [pattern.compile(text).search for text in exclude]
+
+    def wanted(self, lines: Sequence[bytes]) -> list[bool] | None:
+        """For each line whether it is wanted; None when all are."""
+        if not (self._include or self._exclude):
+            return None
+        wanted = list(map(self._is_wanted, lines))
+        return None if all(wanted) else wanted
+
+    def _is_wanted(self, line: bytes) -> bool:
+        if self._include and not any(search(line) for search in self._include):
+            return False
+        return not any(search(line) for search in self._exclude)
+
+
 class LineBatches:
-    """Makes batches of one input. ``include`` and ``exclude`` are regular expressions (RE2); a line must match one of
-    the first, if any, and none of the second."""
+    """Makes batches of one input, of the lines that ``include`` and ``exclude`` leave (see ``LineFilter``)."""
 
     def __init__(self, input_id: str, include: Sequence[str], exclude: Sequence[str]) -> None:
         self._input = input_id
-        self._include = [pattern.compile(text).search for text in include]
-        self._exclude = [pattern.compile(text).search for text in exclude]
+        self._filter = LineFilter(include, exclude)
 
     def make(
         self, cut: Cut, constants: dict[str, bytes], origin: Origin | None, read_at_ns: int, *, offsets: bool
@@ -37,12 +56,10 @@ class LineBatches:
         """A batch of these lines. With ``offsets`` each record gets its position in the file as ``log.offset``."""
         lines, starts, sparse = cut.lines, cut.starts, cut.sparse
         counts = Counts(accepted=len(lines), bytes=cut.end - cut.begin, dropped={}, noted=dict(cut.noted))
-        if self._include or self._exclude:
-            kept = [self._wanted(line) for line in lines]
-            if not all(kept):
-                counts.dropped = {"excluded": kept.count(False)}
-                lines, starts = list(compress(lines, kept)), list(compress(starts, kept))
-                sparse = {place: list(compress(column, kept)) for place, column in sparse.items()}
+        if (kept := self._filter.wanted(lines)) is not None:
+            counts.dropped = {"excluded": kept.count(False)}
+            lines, starts = list(compress(lines, kept)), list(compress(starts, kept))
+            sparse = {place: list(compress(column, kept)) for place, column in sparse.items()}
         if cut.truncated and lines:
             constants = constants | TRUNCATED
             counts.noted["truncated"] = 1
@@ -52,15 +69,6 @@ class LineBatches:
         return Batch(
             self._input, origin, read_at_ns, lines, columns, constants, counts, sparse=sparse, blocks=cut.blocks
         )
-
-    def wanted(self, lines: Sequence[bytes]) -> list[bool]:
-        """Which of these lines the operator wants."""
-        return list(map(self._wanted, lines))
-
-    def _wanted(self, line: bytes) -> bool:
-        if self._include and not any(search(line) for search in self._include):
-            return False
-        return not any(search(line) for search in self._exclude)
 
 
 def _texts(numbers: Sequence[int]) -> list[bytes]:

@@ -14,24 +14,23 @@ A message that is not of its format is a line as it stands. What cannot be read 
 from collections.abc import Mapping
 from datetime import tzinfo
 
-import msgspec
-
 from agent.inputs.gelf import Broken, inflate, is_compressed, read_gelf
+from agent.inputs.line_batch import TRUNCATED
 from agent.inputs.lines import At, cut, shortened
 from agent.inputs.socket_options import Format
 from agent.inputs.syslog import read_syslog
+from agent.processors.normalise.text import FAILED
+from agent.values import on_one_line
 
 Facts = Mapping[str, bytes]
 """What is known of a line beside itself: JSON text by place."""
 
 NOTHING: Facts = {}
-CUT_LINE: Facts = {"labels.truncated": b'"line"'}
-"""The mark on a message longer than the limit."""
 CUT_BY_KERNEL: Facts = {"labels.truncated": b'"datagram"'}
 """The mark on a datagram larger than what we read of one."""
 TORN: Facts = {"labels.truncated": b'"connection"'}
 """The mark on what a connection left unfinished when it broke."""
-NOT_SYSLOG: Facts = {"labels.parse": b'"failed"'}
+NOT_SYSLOG: Facts = {"labels.parse": FAILED}
 
 
 class Lines:
@@ -98,7 +97,7 @@ class MessageReader:
         for part in cut(message, 0, At.LINE, self._max, ended=True):
             known = facts
             if part.truncated:
-                known = {**facts, **CUT_LINE}
+                known = {**facts, **TRUNCATED}
                 into.note("truncated")
             into.lines += part.lines
             into.facts += [known] * len(part.lines)
@@ -126,17 +125,9 @@ class MessageReader:
     def _block(self, message: bytes, facts: Facts, into: Lines) -> None:
         """A message that is one record, also where it holds line ends."""
         if b"\n" in message and message.lstrip().startswith(b"{"):
-            message = _on_one_line(message)
+            message = on_one_line(message)
         if len(message) > self._max:
             message = shortened(message, self._max)
-            facts = {**facts, **CUT_LINE}
+            facts = {**facts, **TRUNCATED}
             into.note("truncated")
         into.add(message, facts)
-
-
-def _on_one_line(text: bytes) -> bytes:
-    """An object written over several lines. In what is none a line end becomes a space: a value must hold none."""
-    try:
-        return msgspec.json.format(text, indent=-1)
-    except (msgspec.DecodeError, RecursionError):
-        return text.replace(b"\n", b" ")

@@ -5,8 +5,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from agent.config.fields import Pattern, Size, StreamPart, Zone
+from agent.config.fields import Duration, Pattern, Size, StreamPart, Zone
 from agent.processors.parse.config import ParseConfig, PresetName
+
+Linger = Annotated[Duration, Meta(le=10, description="How long to let records gather, so that they travel together.")]
 
 
 class InputOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from agent.config.fields import Duration, Size
 from agent.inputs.listen import Address, address_problem
-from agent.inputs.options import LineOptions
+from agent.inputs.options import LineOptions, Linger
 from agent.queue.config import OnFull
 
 Format = Literal["auto", "lines", "syslog", "gelf"]
@@ -41,9 +41,7 @@ class SocketOptions(LineOptions, kw_only=True, forbid_unknown_fields=True):
     """What every input on sockets can be told."""
 
     listen: Address
-    linger: Annotated[
-        Duration, Meta(le=10, description="How long to let messages gather, so that they travel together.")
-    ] = 0.25
+    linger: Linger = 0.25
     buffer: Annotated[
         Size,
         Meta(

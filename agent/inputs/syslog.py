@@ -23,7 +23,7 @@ import msgspec
 
 from agent.processors.normalise.clock import reading_of
 from agent.processors.normalise.levels import SEVERITY, level_of_number
-from agent.processors.normalise.times import Moment, read_text
+from agent.processors.normalise.times import MONTHS, Moment, read_text
 from agent.values import quote
 
 MAX_PRIORITY: Final = 191
@@ -44,12 +44,6 @@ _TAG: Final = re.compile(rb"(?P<tag>[\w./@+()-]{1,128}+)(?:\[(?P<pid>[\w.-]{1,64
 _TAG_WITH_PID: Final = re.compile(rb"(?P<tag>[\w./@+()-]{1,128}+)\[(?P<pid>\d{1,18})\]:(?: |$)")
 _HOST: Final = re.compile(rb"([\w.:%-]{1,255}+) ")
 _NUMBER: Final = re.compile(rb"\d{1,18}").fullmatch
-_MONTHS: Final = {
-    name: number
-    for number, name in enumerate(
-        (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"), start=1
-    )
-}
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -131,16 +125,16 @@ def _tagged(places: dict[str, bytes], tagged: re.Match[bytes] | None, rest: byte
 def _without_year(
     month_name: bytes, day: bytes, year: bytes | None, clock: bytes, zone: tzinfo | None, now_ns: int
 ) -> Moment | None:
-    month = _MONTHS.get(month_name)
+    month = MONTHS.get(month_name.decode("ascii"))
     if month is None:
         return None
     if year is None:
         now = time.gmtime(now_ns // 1_000_000_000)
-        ahead = month - now.tm_mon
+        ahead = int(month) - now.tm_mon
         written = now.tm_year - (ahead > 1) + (ahead == -11)
     else:
         written = int(year)
-    return read_text(f"{written:04}-{month:02}-{int(day):02}T{clock.decode()}", zone)
+    return read_text(f"{written:04}-{month}-{int(day):02}T{clock.decode()}", zone)
 
 
 def _put_program(places: dict[str, bytes], name: bytes, process: bytes | None) -> None:

@@ -5,7 +5,9 @@ A constant never overwrites what a record said of itself.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
 
 from agent.processors.normalise.times import read_at
 from agent.record import Batch, Table
@@ -17,6 +19,7 @@ _READ_MARK: Final = "labels.timestamp"
 _MODEL: Final = "ml.model.name"
 _OF_MODEL: Final = "ml.model."
 _MODELS_OF_CALLS: Final = ("gen_ai.request.model", "gen_ai.response.model")
+Key = TypeVar("Key")
 _FIXED: Final = {"ecs.version": quote(ECS_VERSION), "data_stream.type": quote("logs")}
 
 
@@ -76,14 +79,11 @@ def _with_sparse(table: Table, columns: Mapping[str, Column]) -> Iterator[Table]
         for place, column in columns.items()
         if place not in table.places or (place == _TIME and was_read)
     }
-    filled = list(zip(*(map(bool, column) for column in said.values()), strict=True)) if said else []
-    if len(set(filled)) <= 1:
-        _fill(table, {place: column for place, column in said.items() if column[0]})
+    if not said:
         yield table
         return
-    for which in dict.fromkeys(filled):
-        chosen = [row == which for row in filled]
-        part = _chosen(table, chosen)
+    filled = list(zip(*(map(bool, column) for column in said.values()), strict=True))
+    for which, chosen, part in _apart(table, filled):
         _fill(part, {p: list(compress(c, chosen)) for (p, c), full in zip(said.items(), which, strict=True) if full})
         yield part
 
@@ -94,23 +94,22 @@ def _by_model(table: Table, ours: bytes | None) -> Iterator[Table]:
         yield table
         return
     is_ours = [bytes(name) == ours for name in table.columns[table.places.index(_MODEL)]]
-    if len(set(is_ours)) <= 1:
-        yield table
-        return
-    for which in dict.fromkeys(is_ours):
-        yield _chosen(table, [row is which for row in is_ours])
+    for _, _, part in _apart(table, is_ours):
+        yield part
 
 
-def _chosen(table: Table, chosen: Sequence[bool]) -> Table:
-    """The rows of a table that are chosen."""
-    return Table(
-        table.places,
-        [list(compress(column, chosen)) for column in table.columns],
-        list(compress(table.rows, chosen)),
-        table.constants.copy(),
-        table.dataset,
-        table.namespace,
-    )
+def _apart(table: Table, keys: Sequence[Key]) -> Iterator[tuple[Key, list[bool], Table]]:
+    """The rows of a table by their keys: each key, which rows have it, and a table of those. The table itself where
+    all have the same."""
+    distinct = dict.fromkeys(keys)
+    for key in distinct:
+        chosen = [row == key for row in keys]
+        if len(distinct) == 1:
+            yield key, chosen, table
+            return
+        columns: list[Column] = [list(compress(column, chosen)) for column in table.columns]
+        rows = list(compress(table.rows, chosen))
+        yield key, chosen, msgspec.structs.replace(table, columns=columns, rows=rows, constants=table.constants.copy())
 
 
 def _fill(table: Table, columns: Mapping[str, Column]) -> None:

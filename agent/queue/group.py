@@ -95,8 +95,8 @@ def encode_group(
 def deflate_large(entry: Entry) -> None:
     """Deflate those of an entry's documents that will have a frame of their own.
 
-    Done where they were rendered, while they still lie in that processor's cache: handed to another thread first, the
-    same work takes a third longer. What is small is left to ``encode_group``, which deflates it with its neighbours.
+    Done where they were rendered, while they still lie in that processor's cache. What is small is left to
+    ``encode_group``, which deflates it with its neighbours.
     """
     for documents in entry.documents:
         if len(documents.ndjson) >= ALONE_BYTES:

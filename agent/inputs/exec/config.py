@@ -4,9 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from agent.config.fields import Duration
 from agent.inputs.assembly.config import Multiline
-from agent.inputs.options import LineOptions
+from agent.inputs.options import LineOptions, Linger
 from agent.queue.config import OnFull
 
 PassOn = Literal["auto", "always", "complete", "never"]
@@ -27,9 +26,7 @@ class ExecConfig(LineOptions, kw_only=True, forbid_unknown_fields=True, tag_fiel
         ),
     ] = "auto"
     multiline: Multiline = "auto"
-    linger: Annotated[
-        Duration, Meta(le=10, description="How long to let lines gather, so that they travel together.")
-    ] = 0.25
+    linger: Linger = 0.25
     on_full: Annotated[
         OnFull,
         Meta(

@@ -38,7 +38,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from agent.processors.normalise.tolerant import Record, decode, walk
-from agent.values import Value, is_object, is_string, quote, unquote
+from agent.values import Value, is_object, is_string, on_one_line, quote, unquote
 
 _STRUCTURED: Final = "application/cloudevents+json"
 _BATCHED: Final = "application/cloudevents-batch+json"
@@ -262,10 +262,7 @@ def _json(body: bytes) -> bytes | None:
 def _compact(value: bytes) -> bytes:
     """A value that is known to be readable, on one line. What only Python reads (``NaN``) stays for whoever counts it;
     the newlines between its parts become spaces."""
-    try:
-        return msgspec.json.format(value, indent=-1)
-    except (msgspec.DecodeError, RecursionError):
-        return value.replace(b"\r", b" ").replace(b"\n", b" ")
+    return on_one_line(value).replace(b"\r", b" ")
 
 
 def _members(value: bytes) -> Record:

@@ -18,7 +18,7 @@ from agent.inputs.line_assembler import LineAssembler
 from agent.inputs.lines import BLOCK_BYTES, MAX_BATCH_BYTES, Cut
 from agent.processors.normalise.tolerant import walk
 from agent.record import MAX_BATCH_RECORDS
-from agent.values import quote
+from agent.values import on_one_line, quote
 
 MAX_ELEMENTS: Final = 1_000_000
 """Up to so many commas an array is taken apart at once; a longer one element by element, which takes longer but no more
@@ -123,10 +123,10 @@ def _json(body: bytes, max_line: int, refused: Refused) -> Iterator[Cut]:
         return _objects_by_line(body, max_line, refused)
     try:
         _check(body)
-        return gathered(fitting([(1, _compact(body))], max_line, refused))
+        return gathered(fitting([(1, on_one_line(body))], max_line, refused))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if not _is_object(body[: body.index(b"\n")]) and (whole := _tolerated(body)) is not None:
-            return gathered(fitting([(1, _on_one_line(whole))], max_line, refused))
+            return gathered(fitting([(1, whole.replace(b"\n", b" "))], max_line, refused))
     return _objects_by_line(body, max_line, refused)
 
 
@@ -151,7 +151,7 @@ def _objects_of_array(body: bytes, refused: Refused) -> Iterator[tuple[int, byte
     """The elements that are objects, each on one line, with their numbers."""
     if body.count(b",") <= MAX_ELEMENTS:
         try:
-            elements = _elements(_compact(body) if b"\n" in body else body)
+            elements = _elements(on_one_line(body) if b"\n" in body else body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:
@@ -182,7 +182,7 @@ def _elements_one_by_one(text: str, refused: Refused) -> Iterator[tuple[int, byt
             refused.add(number, "Expected `object`")
         else:
             line = element.encode(errors="replace")
-            yield number, _compact(line) if "\n" in element else line
+            yield number, on_one_line(line) if "\n" in element else line
         if text.startswith("]", at):
             break
         if not text.startswith(",", at):
@@ -191,19 +191,6 @@ def _elements_one_by_one(text: str, refused: Refused) -> Iterator[tuple[int, byt
         at = _skip(text, at + 1)
     if _skip(text, at + 1) < len(text):
         refused.add(number + 1, "something stands behind the array")
-
-
-def _compact(text: bytes) -> bytes:
-    """JSON text without white space between its tokens; numbers and strings stay as they are written."""
-    try:
-        return msgspec.json.format(text, indent=-1)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _on_one_line(text)
-
-
-def _on_one_line(text: bytes) -> bytes:
-    """In valid JSON text a newline is white space between tokens."""
-    return text.replace(b"\n", b" ")
 
 
 def _skip(text: str, at: int) -> int:

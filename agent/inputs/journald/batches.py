@@ -6,7 +6,7 @@ from typing import Final
 
 from agent.inputs.journald.entry import Entry, cursor_in, read_entry
 from agent.inputs.journald.state import SOURCE, encode_position
-from agent.inputs.line_batch import TRUNCATED, LineBatches, label_constants
+from agent.inputs.line_batch import TRUNCATED, LineFilter, label_constants
 from agent.inputs.lines import Cut, shortened
 from agent.inputs.options import LineOptions
 from agent.log import Log
@@ -32,7 +32,7 @@ class EntryBatches:
     def __init__(self, config: LineOptions, cursor: str | None) -> None:
         self._id = config.id
         self._max_line = config.max_line
-        self._lines = LineBatches(config.id, config.include_lines, config.exclude_lines)
+        self._filter = LineFilter(config.include_lines, config.exclude_lines)
         self._constants = label_constants(config.labels)
         self.cursor = cursor
 
@@ -64,8 +64,8 @@ class EntryBatches:
     def _batch(self, entries: Sequence[Entry], read_at_ns: int) -> Batch:
         self.cursor = entries[-1].cursor
         counts = Counts(accepted=len(entries), bytes=sum(entry.size for entry in entries))
-        kept = self._lines.wanted([entry.line for entry in entries])
-        if not all(kept):
+        kept = self._filter.wanted([entry.line for entry in entries])
+        if kept is not None:
             counts.dropped = {"excluded": kept.count(False)}
             entries = list(compress(entries, kept))
         lines = [entry.line for entry in entries]

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from agent.config.fields import Duration
-from agent.inputs.options import LineOptions
+from agent.inputs.options import LineOptions, Linger
 from agent.queue.config import OnFull
 
 Unit = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -39,9 +38,7 @@ class JournaldConfig(LineOptions, kw_only=True, forbid_unknown_fields=True, tag_
         Literal["head", "tail"],
         Meta(description="Where to begin when nothing was read yet: at the oldest entry, or behind the newest one."),
     ] = "tail"
-    linger: Annotated[
-        Duration, Meta(le=10, description="How long to let entries gather, so that they travel together.")
-    ] = 0.25
+    linger: Linger = 0.25
     on_full: Annotated[
         OnFull,
         Meta(

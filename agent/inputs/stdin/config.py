@@ -4,9 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from agent.config.fields import Duration
 from agent.inputs.assembly.config import Multiline
-from agent.inputs.options import LineOptions
+from agent.inputs.options import LineOptions, Linger
 from agent.queue.config import OnFull
 
 
@@ -15,9 +14,7 @@ class StdinConfig(LineOptions, kw_only=True, forbid_unknown_fields=True, tag_fie
     ends too."""
 
     multiline: Multiline = "auto"
-    linger: Annotated[
-        Duration, Meta(le=10, description="How long to let lines gather, so that they travel together.")
-    ] = 0.25
+    linger: Linger = 0.25
     on_full: Annotated[
         OnFull,
         Meta(

@@ -32,8 +32,9 @@ USUAL_ROWS: Final = 256
 MIN_ROWS: Final = 3
 """From this many records with the same keys on, columns are cheaper than records one by one."""
 
-_NO_TEXT: Final = "\ufeff\x00"
-_MARKS: Final = _NO_TEXT + " \t\r"
+NO_TEXT: Final = "\ufeff\x00"
+"""What may stand before any line without belonging to it."""
+MARKS: Final = NO_TEXT + " \t\r"
 """What may stand before an object without belonging to it: a byte order mark, and the NULs a truncated file begins
 with."""
 
@@ -222,7 +223,7 @@ class _Work:
             self._dropped["empty"] = self._dropped.get("empty", 0) + 1
             return False
         text = line.decode()
-        plain = text.lstrip(_MARKS)
+        plain = text.lstrip(MARKS)
         if not plain.startswith("{"):
             self._read_text(row, text)
             return False
@@ -268,7 +269,7 @@ class _Work:
         return True
 
     def _take_apart(self, text: str) -> Record | None:
-        return self._parser(text.lstrip(_NO_TEXT), self._read_at_ns) if self._parser else None
+        return self._parser(text.lstrip(NO_TEXT), self._read_at_ns) if self._parser else None
 
     def _read_groups(self, records: list[Record], rows: Sequence[int], planner: Planner, flat: bool) -> None:
         """Read records, together where they have the same keys. ``flat``: they were laid flat already."""

@@ -49,7 +49,7 @@ _DIALECTS: Final = tuple(
         rf"{_DAY_NAME}{_MONTH_NAME} {{1,2}}(?P<d>\d\d?) {_TIME} (?P<Y>\d{{4}})",
     )
 )
-_MONTHS: Final = {
+MONTHS: Final = {
     name: f"{number:02}"
     for number, name in enumerate(
         ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), start=1
@@ -88,7 +88,7 @@ def read_text(text: str, zone: tzinfo | None) -> Moment | None:
     for dialect in _DIALECTS:
         if found := dialect.fullmatch(text):
             part = found.groupdict()
-            month = part["m"] if "m" in part else _MONTHS.get(part["mon"], "")
+            month = part["m"] if "m" in part else MONTHS.get(part["mon"], "")
             moment = f"{part['Y']}-{month}-{part['d']:0>2}T{part['H']}:{part['M']}:{part['S'] or '00'}"
             return complete(moment, (part["f"] or "")[:9], part["zone"], zone)
     return read_number(text)

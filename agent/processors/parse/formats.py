@@ -11,15 +11,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
-from agent.processors.normalise.times import LAST_SECOND, MAX_CHARS, Moment, complete, second
+from agent.processors.normalise.times import LAST_SECOND, MAX_CHARS, MONTHS, Moment, complete, second
 
-_MONTHS: Final = {
-    name: f"{number:02}"
-    for number, name in enumerate(
-        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1
-    )
-}
-_MONTH_NAME: Final = r"(?P<mon>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
+_MONTH_NAME: Final = rf"(?P<mon>{'|'.join(MONTHS)})[a-z]{{0,6}}"
 _DIRECTIVES: Final = {
     "Y": r"(?P<Y>\d{4})",
     "y": r"(?P<y>\d\d)",
@@ -68,7 +62,7 @@ class TimeFormat:
         if not found:
             return None
         part = found.groupdict()
-        month = part.get("m") or _MONTHS[part["mon"].lower()]
+        month = part.get("m") or MONTHS[part["mon"].title()]
         day = part["d"].strip()
         hour = _hour(part)
         if hour is None:
