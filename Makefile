@@ -43,13 +43,13 @@ generated: $(TEST_STAMP) ## What is written from the code: the schema and the re
 # The pins hold every platform's hashes and no index's name.
 PIN := pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras --no-header --no-emit-index-url \
 	--no-emit-trusted-host --no-emit-find-links --no-annotate
-EXTRAS := --extra patterns --extra otlp --extra zstd --extra example
+EXTRAS := --extra patterns --extra otlp --extra zstd --extra aws --extra kafka --extra example
 pins: ## Choose the newest versions of everything we stand on.
 	$(PYTHON) -m venv $(VENV)/pins
 	$(VENV)/pins/bin/pip install --quiet pip-tools
 	$(VENV)/pins/bin/$(PIN) --upgrade $(EXTRAS) --all-build-deps \
 		--output-file requirements/run.txt pyproject.toml
-	$(VENV)/pins/bin/$(PIN) --upgrade $(EXTRAS) --extra test --all-build-deps \
+	$(VENV)/pins/bin/$(PIN) --upgrade $(EXTRAS) --extra parquet --extra test --all-build-deps \
 		--constraint requirements/run.txt --output-file requirements/test.txt pyproject.toml
 
 $(VENV)/bin/python:

@@ -114,7 +114,9 @@ def _collect(struct: mi.StructType, shared: dict[str, list[mi.StructType]]) -> N
 def _table(struct: mi.StructType) -> Iterator[str]:
     yield "| setting | type | default | meaning |"
     yield "| --- | --- | --- | --- |"
-    for field in sorted(struct.fields, key=lambda field: not field.required):
+    shared = {name for parent in struct.cls.__mro__[1:] for name in getattr(parent, "__annotations__", ())}
+    # What one must give comes first, then what is this component's own, then what all its kind have.
+    for field in sorted(struct.fields, key=lambda field: (not field.required, field.name in shared)):
         meaning = " ".join(filter(None, (description(field.type), _limits(field.type))))
         cells = (f"`{field.encode_name}`", _words(field.type, field.encode_name), _default(field), meaning)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

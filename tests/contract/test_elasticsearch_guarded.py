@@ -71,8 +71,8 @@ def test_a_wrong_password_pauses_and_says_so(guarded: ElasticsearchServer) -> No
     """The check and the refusal both name the cause in words a person understands."""
     (problem,), outcome = talk(guarded, sized(1, 10), "admin", password="other")  # noqa: S106  # made up
     assert isinstance(outcome, Paused)
-    assert problem.startswith("wrong user, password or API key")
-    assert str(outcome).startswith("wrong user, password or API key")
+    assert problem.startswith("wrong credentials")
+    assert str(outcome).startswith("wrong credentials")
 
 
 def test_the_documented_privileges_suffice(guarded: ElasticsearchServer) -> None:

@@ -15,14 +15,13 @@ happened. And what became of each record?
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
 import msgspec
 
 from agent.delivery.contract import Outcome
-from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
+from agent.errors import NoAnswer, Paused, SendError
+from agent.outputs.http_client.refusal import refusal as status_refusal
 
 T = TypeVar("T")
 
@@ -43,9 +42,6 @@ shift. ``_id`` tells whether an item is that of the record in its place.
 
 MAX_PART_CHARS: Final = 400
 """Reasons quote the document; of each of the three parts (type, reason, cause) more than this is cut."""
-
-MAX_RETRY_AFTER_SECS: Final = 3600.0
-"""A server that asks for a longer pause is asked again after this one."""
 
 
 class _Cause(msgspec.Struct):
@@ -188,37 +184,4 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> SendError:
         said = _reason(_decode(body, _refusal_decoder).error, status)
     except ValueError:
         said = f"status {status}"
-    if status in (301, 302, 303, 307, 308):
-        return Paused(
-            f"answered with a redirect to {headers.get('location', 'nowhere')[:200]}; configure the final address"
-        )
-    if status == 400:
-        return Refused(said)
-    if status == 401:
-        return Paused(f"wrong user, password or API key: {said}")
-    if status == 403:
-        return Paused(f"not allowed: {said}")
-    if status == 407:
-        return Paused("the proxy wants authentication")
-    if status == 413:
-        return TooLarge("the request is larger than the server takes")
-    retry_after = _retry_after(headers)
-    if status == 429:
-        return Retryable(f"overloaded: {said}", retry_after, overloaded=True)
-    if status in (408, 425) or status >= 500:
-        return NoAnswer(f"status {status}: {said}", retry_after)
-    return Paused(f"status {status}: {said}: is this address Elasticsearch's?")
-
-
-def _retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds the server asks to wait (RFC 9110, section 10.2.3: a number, or a date)."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), MAX_RETRY_AFTER_SECS)
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return min(max((when - (now or datetime.now(UTC))).total_seconds(), 0.0), MAX_RETRY_AFTER_SECS)
+    return status_refusal(status, headers, said, "Elasticsearch")

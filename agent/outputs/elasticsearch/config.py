@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Duration, Secret
-from agent.delivery.config import DeliveryConfig
+from agent.outputs.options import TlsClientOptions
 
 Host = Annotated[str, Meta(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$", max_length=2000)]
 NonEmpty = Annotated[str, Meta(min_length=1)]
@@ -15,11 +14,10 @@ Fingerprint = Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2
 
 
 class ElasticsearchConfig(
-    msgspec.Struct, tag_field="type", tag="elasticsearch", kw_only=True, forbid_unknown_fields=True
+    TlsClientOptions, tag_field="type", tag="elasticsearch", kw_only=True, forbid_unknown_fields=True
 ):
     """Elasticsearch 8.19 and later, 9.x, Elastic Cloud, and what speaks the same bulk API."""
 
-    id: Annotated[str, Meta(description="Name of this output: its cursor in the queue is kept under it.")] = ""
     hosts: Annotated[
         list[Host],
         Meta(
@@ -35,22 +33,9 @@ class ElasticsearchConfig(
     api_key: Annotated[Secret | None, Meta(description="API key as Elasticsearch's `encoded` form, or `id:key`.")] = (
         None
     )
-    ca_file: Annotated[
-        NonEmpty | None, Meta(description="PEM file of the certificate authority. Default: the system's own.")
-    ] = None
     ca_fingerprint: Annotated[
         Fingerprint | None,
         Meta(description="SHA-256 of the certificate authority's certificate, as Elasticsearch prints it."),
-    ] = None
-    verify: Annotated[
-        Literal["full", "certificate", "none"],
-        Meta(description="What of the server's certificate is checked: issuer and host name, the issuer, or nothing."),
-    ] = "full"
-    client_cert: Annotated[
-        NonEmpty | None, Meta(description="PEM file of the client certificate, its chain included.")
-    ] = None
-    client_key: Annotated[
-        NonEmpty | None, Meta(description="PEM file of the client certificate's key, unless it is in `client_cert`.")
     ] = None
     headers: Annotated[dict[str, Secret], Meta(description="Further headers for every request.")] = {}
     proxy: Annotated[
@@ -78,15 +63,6 @@ class ElasticsearchConfig(
     connect_timeout: Annotated[
         Duration, Meta(gt=0, description="How long connecting may take before another host is tried.")
     ] = 10.0
-    start: Annotated[
-        Literal["oldest", "now"],
-        Meta(
-            description="Where an output that is new to a queue begins: at the oldest record in it, or with the next."
-        ),
-    ] = msgspec.field(name="from", default="now")
-    delivery: Annotated[DeliveryConfig, Meta(description="Batching, concurrency and retry.")] = msgspec.field(
-        default_factory=DeliveryConfig
-    )
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that no single field shows: the field to point at, and a sentence."""
@@ -96,8 +72,7 @@ class ElasticsearchConfig(
             yield "username", "`username` and `password` go together"
         if self.api_key is not None and self.username is not None:
             yield "api_key", "give either `api_key` or `username` and `password`"
-        if self.client_key is not None and self.client_cert is None:
-            yield "client_key", "`client_key` needs `client_cert`"
+        yield from TlsClientOptions.problems(self)
         if self.ca_fingerprint is not None:
             if self.ca_file is not None:
                 yield "ca_fingerprint", "give either `ca_file` or `ca_fingerprint`"

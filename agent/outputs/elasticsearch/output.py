@@ -25,7 +25,7 @@ from agent.outputs.elasticsearch.rescue import rescued
 from agent.outputs.elasticsearch.template import VERSION, index_template, mark_of
 
 if TYPE_CHECKING:
-    from agent.outputs.elasticsearch.transport import Answer, Connection
+    from agent.outputs.http_client.connection import Answer, Connection
 
 log = Log("outputs.elasticsearch")
 
@@ -294,7 +294,7 @@ class ElasticsearchOutput:
         comes with it."""
         async with self._connecting:
             if self._connection is None:
-                from agent.outputs.elasticsearch.transport import connect
+                from agent.outputs.elasticsearch.connect import connect
 
                 self._connection = await connect(self._config)
             return self._connection

@@ -19,7 +19,7 @@ from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.names import data_stream_name
 
 if TYPE_CHECKING:
-    from agent.outputs.elasticsearch.transport import Answer, Connection
+    from agent.outputs.http_client.connection import Answer, Connection
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class ElasticsearchLookup:
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> "ElasticsearchLookup":
-        from agent.outputs.elasticsearch.transport import connect
+        from agent.outputs.elasticsearch.connect import connect
 
         self._connection = await connect(self._config)
         return self

@@ -1,21 +1,20 @@
 """Settings of the embedded store."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Duration, Size
-from agent.delivery.config import DeliveryConfig
+from agent.outputs.options import OutputOptions, Start
 
 
-class LocalConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="local"):
+class LocalConfig(OutputOptions, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="local"):
     """Records in SQLite with full-text search, on this machine; `modeltail search` reads them. Each record is stored
     exactly once.
     """
 
-    id: Annotated[str, Meta(description="Name of this output in logs, metrics and the ledger.")] = ""
     path: Annotated[Path, Meta(description="Folder of the store. One agent writes to it at a time.")] = Path(
         "/var/lib/modeltail/store"
     )
@@ -28,12 +27,4 @@ class LocalConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_
             ge=16 * 1024**2, description="Room the store may take on disk; the oldest records are removed to keep it."
         ),
     ] = 1024**3
-    start: Annotated[
-        Literal["now", "oldest"],
-        Meta(
-            description="Where an output that is new starts: at what comes next, or at the oldest record still queued."
-        ),
-    ] = msgspec.field(name="from", default="oldest")
-    delivery: Annotated[DeliveryConfig, Meta(description="How records are batched.")] = msgspec.field(
-        default_factory=DeliveryConfig
-    )
+    start: Start = msgspec.field(name="from", default="oldest")

@@ -1,28 +1,17 @@
 """Settings of the output `ndjson`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Size
-from agent.delivery.config import DeliveryConfig
+from agent.outputs.options import OutputOptions
 
 
-class NdjsonConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="ndjson"):
+class NdjsonConfig(OutputOptions, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="ndjson"):
     """Documents in a file, one a line. At least once: what was in flight when the agent died is written again."""
 
-    id: Annotated[str, Meta(description="Name of this output in logs, metrics and the ledger.")] = ""
     path: Annotated[Path, Meta(description="The file. Full ones are renamed `PATH.1`, `PATH.2` …, the newest first.")]
     max_bytes: Annotated[Size, Meta(ge=1024, description="Size at which the file is full.")] = 100 * 1024**2
     keep: Annotated[int, Meta(ge=0, le=1000, description="Full files that are kept.")] = 5
-    start: Annotated[
-        Literal["now", "oldest"],
-        Meta(
-            description="Where an output that is new starts: at what comes next, or at the oldest record still queued."
-        ),
-    ] = msgspec.field(name="from", default="now")
-    delivery: Annotated[DeliveryConfig, Meta(description="How records are batched.")] = msgspec.field(
-        default_factory=DeliveryConfig
-    )

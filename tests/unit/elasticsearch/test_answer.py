@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from agent.delivery.contract import Outcome
 from agent.errors import NoAnswer, Retryable, SendError
-from agent.outputs.elasticsearch.answer import MAX_PART_CHARS, MAX_RETRY_AFTER_SECS, read_answer, refusal
+from agent.outputs.elasticsearch.answer import MAX_PART_CHARS, read_answer, refusal
+from agent.outputs.http_client.refusal import MAX_RETRY_AFTER_SECS
 
 IDS = [f"id-{n}" for n in range(8)]
 ITEMS = st.sampled_from(

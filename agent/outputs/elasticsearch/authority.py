@@ -1,4 +1,4 @@
-"""TLS towards the hosts: who is trusted, and the certificate authority that is known by its fingerprint only.
+"""The certificate authority that is known by its fingerprint only.
 
 Elasticsearch prints the fingerprint of its own authority at its first start. A fingerprint alone cannot verify a chain,
 and comparing it with what a server sends proves nothing: anyone may append somebody else's certificate. So the
@@ -12,34 +12,6 @@ import ssl
 from collections.abc import Iterable
 
 from agent.errors import Paused, Retryable
-from agent.outputs.elasticsearch.config import ElasticsearchConfig
-
-
-def tls_context(config: ElasticsearchConfig, authority: bytes | None = None) -> ssl.SSLContext:
-    """How connections are verified. ``authority`` is a certificate in DER form to trust instead of any other.
-
-    Raises ``Paused`` when a file cannot be read or is no certificate: a person must act.
-    """
-    try:
-        if authority is not None:
-            context = ssl.create_default_context(cadata=authority)
-            context.verify_flags |= (
-                ssl.VERIFY_X509_PARTIAL_CHAIN
-            )  # the fingerprint may be the server's own certificate's
-        else:
-            context = ssl.create_default_context(cafile=config.ca_file)
-        if config.client_cert is not None:
-            context.load_cert_chain(config.client_cert, config.client_key)
-    except (OSError, ssl.SSLError) as error:
-        raise Paused(f"a certificate cannot be used: {error} ({config.ca_file or config.client_cert})") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # The authority that Elasticsearch makes for itself says nothing of key usage, which strict checking asks for.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if config.verify != "full":
-        context.check_hostname = False
-    if config.verify == "none":
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 async def fetch_authority(host: str, port: int, fingerprint: str, timeout_secs: float) -> bytes:
