@@ -1,5 +1,6 @@
 """Something that writes, for every input: what the suite of `test_inputs.py` runs over."""
 
+from tests.contract.sources.cri import CriSource
 from tests.contract.sources.exec import ExecSource
 from tests.contract.sources.file import FileSource
 from tests.contract.sources.http import HttpSource
@@ -12,6 +13,7 @@ from tests.contract.sources.udp import UdpSource
 from tests.contract.sources.unix import UnixDatagramSource, UnixSource
 
 SOURCES: list[type[Source]] = [
+    CriSource,
     ExecSource,
     FileSource,
     HttpSource,
