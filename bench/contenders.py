@@ -4,7 +4,6 @@ Each does the same job: tail the file from its beginning, parse each line as JSO
 bulks to the sink.
 """
 
-import compileall
 import re
 import shutil
 import subprocess
@@ -74,11 +73,13 @@ class Modeltail:
     def describe(self) -> str:
         """Name, and the versions of what it stands on."""
         parts = ", ".join(f"{p} {version(p)}" for p in ("msgspec", "isal", "uvloop", "aiohttp"))
-        return f"modeltail on Python {sys.version.split()[0]} ({parts})"
+        said = [runtime(), "-c", "import platform; print(platform.python_version())"]
+        python = subprocess.run(said, capture_output=True, text=True, check=True).stdout.strip()
+        return f"modeltail on Python {python} ({parts})"
 
     def command(self, job: Job) -> list[str]:
         """See `Contender.command`. Its bytecode is there, as pip leaves it, also where Python is told to write none."""
-        compileall.compile_dir(Path(agent.__file__).parent, quiet=1)
+        subprocess.run([runtime(), "-m", "compileall", "-q", Path(agent.__file__).parent], check=True)
         labels = ", ".join(f"{k.removeprefix('labels.')}: {v}" for k, v in FIELDS.items() if k.startswith("labels."))
         config = job.folder / "agent.yaml"
         config.write_text(f"""\
@@ -98,7 +99,8 @@ status: {{port: {job.status_port}}}
 
 
 def runtime() -> str:
-    """The Python of an environment with nothing in it but what modeltail needs, which ``make bench`` makes."""
+    """The Python of an environment with nothing in it but what modeltail needs, which ``make bench`` makes: on the
+    distribution's interpreter, as rsyslog is the distribution's."""
     python = Path(sys.prefix) / "runtime" / "bin" / "python"
     return str(python) if python.exists() else sys.executable
 
