@@ -15,7 +15,7 @@ import msgspec
 from agent.inputs.http.answers import Refused
 from agent.inputs.http.media import Media, media_by_beginning
 from agent.inputs.line_assembler import LineAssembler
-from agent.inputs.lines import BLOCK_BYTES, MAX_BATCH_BYTES, Cut
+from agent.inputs.lines import MAX_BATCH_BYTES, Cut
 from agent.processors.normalise.tolerant import walk
 from agent.record import MAX_BATCH_RECORDS
 from agent.values import on_one_line, quote
@@ -65,8 +65,8 @@ def gathered(lines: Iterable[bytes]) -> Iterator[Cut]:
 def _split(body: bytes, max_line: int) -> Iterator[Cut]:
     """As a file's lines."""
     lines = LineAssembler(max_line)
-    for start in range(0, len(body), BLOCK_BYTES):
-        yield from lines.feed(body[start : start + BLOCK_BYTES], ended=start + BLOCK_BYTES >= len(body))
+    for start in range(0, len(body), MAX_BATCH_BYTES):
+        yield from lines.feed(body[start : start + MAX_BATCH_BYTES], ended=start + MAX_BATCH_BYTES >= len(body))
 
 
 def _objects_by_line(body: bytes, max_line: int, refused: Refused) -> Iterator[Cut]:
