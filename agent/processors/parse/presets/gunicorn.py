@@ -1,11 +1,20 @@
 """gunicorn: the access log in the common and combined log formats, and ``[time] [pid] [LEVEL] message``.
 
-``gunicorn/glogging.py`` and the setting ``access_log_format``. A worker of uvicorn's class prints the latter's lines.
+``gunicorn/glogging.py`` and the setting ``access_log_format``. A worker of uvicorn's class prints the latter's access
+log, without a level when gunicorn's handlers write it.
 """
 
 from typing import Final
 
-from agent.processors.parse.presets.pieces import LEVEL, MODEL_PATHS, REQUEST, REST, TIME, UVICORN
+from agent.processors.parse.presets.pieces import (
+    LEVEL,
+    MODEL_PATHS,
+    REQUEST,
+    REST,
+    TIME,
+    UVICORN,
+    UVICORN_ACCESS,
+)
 from agent.processors.parse.presets.preset import Preset, form
 
 _QUOTED: Final = r'[^"\\]{0,2048}(?:\\.[^"\\]{0,2048}){0,64}'
@@ -22,6 +31,7 @@ PRESET: Final = Preset(
             rf'{_ACCESS}(?: "(?P<referrer>{_QUOTED})" "(?P<user_agent>{_QUOTED})")?(?: .*)?',
             logger="gunicorn.access",
         ),
+        form(UVICORN_ACCESS, logger="uvicorn.access"),
         *UVICORN,
     ),
     within={"path": MODEL_PATHS},

@@ -11,7 +11,7 @@ from agent.processors.parse.presets.pieces import CLIENT, LEVEL, MODEL_PATHS, NU
 from agent.processors.parse.presets.preset import Preset, form
 
 _PID: Final = r"(?:(?P<pid>\d{1,10}) )?"
-_SECONDS: Final = r"(?P<endpoint>kserve[\w.]{1,256}): "
+_SECONDS: Final = r"(?P<endpoint>kserve[\w.:%-]{1,256}): "
 _TAGS: Final = r" \['http_status:(?P<status>\d{3})', 'http_method:(?P<method>[A-Z]{1,20})', 'time:"
 
 PRESET: Final = Preset(
