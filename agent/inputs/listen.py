@@ -23,11 +23,14 @@ import msgspec
 from msgspec import Meta
 
 from agent.errors import ConfigError
+from agent.log import Log
 
 _INTERNET = re.compile(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]/]+)):(\d{1,5})")
 _FIRST_PASSED_FD = 3
 _MAX_UNIX_PATH = 107
 BACKLOG = 512
+
+_log = Log("inputs.listen")
 
 Address = Annotated[
     str,
@@ -126,8 +129,15 @@ def address_of(listener: socket.socket) -> str:
     return f"unix:{os.fsdecode(name)}"
 
 
-def is_open_to_others(bound: socket.socket) -> bool:
-    """Whether other machines may reach a bound socket."""
+def announce(input_id: str, bound: socket.socket, *, tls: bool) -> None:
+    """Say where an input listens, and warn if other machines may reach it without TLS."""
+    address = address_of(bound)
+    if not tls and _is_open_to_others(bound):
+        _log.warning("An input listens beyond this machine without TLS", input=input_id, address=address)
+    _log.info("An input is listening", input=input_id, address=address)
+
+
+def _is_open_to_others(bound: socket.socket) -> bool:
     name = bound.getsockname()
     return isinstance(name, tuple) and not ipaddress.ip_address(name[0].partition("%")[0]).is_loopback
 

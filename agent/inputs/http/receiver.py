@@ -24,7 +24,7 @@ from agent.inputs.http.dialect import Dialect
 from agent.inputs.http.gather import Gatherer
 from agent.inputs.line_batch import LineBatches, label_constants
 from agent.inputs.lines import Cut
-from agent.inputs.listen import BACKLOG, address_of, listening, server_tls
+from agent.inputs.listen import BACKLOG, announce, listening, server_tls
 from agent.log import Log
 from agent.record import Batch
 
@@ -111,7 +111,7 @@ class Receiver:
             for each in sockets:
                 create = loop.create_unix_server if each.family == socket.AF_UNIX else loop.create_server
                 listeners.append(await create(connected, sock=each, ssl=tls, backlog=BACKLOG))
-                _log.info("An input is listening", input=self.id, address=address_of(each))
+                announce(self.id, each, tls=tls is not None)
             yield
             self._stopping = True
             await self._none_under_way.wait()  # meanwhile whoever comes is told to come again later

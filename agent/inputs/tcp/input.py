@@ -7,12 +7,9 @@ from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.datagrams import sender_facts
 from agent.inputs.framing import framer
 from agent.inputs.intake import Intake
-from agent.inputs.listen import address_of, is_open_to_others, listening, server_tls
+from agent.inputs.listen import announce, listening, server_tls
 from agent.inputs.messages import NOTHING, Facts
 from agent.inputs.tcp.config import TcpConfig
-from agent.log import Log
-
-_log = Log("inputs.tcp")
 
 
 class TcpInput:
@@ -38,11 +35,7 @@ class TcpInput:
         )
         with listening(config.listen, "stream", f"inputs.{self.id}.listen") as listeners:
             for each in listeners:
-                if tls is None and is_open_to_others(each):
-                    _log.warning(
-                        "An input listens beyond this machine without TLS", input=self.id, address=address_of(each)
-                    )
-                _log.info("An input is listening", input=self.id, address=address_of(each))
+                announce(self.id, each, tls=tls is not None)
             await read_connections(connections, listeners, emit, stop)
 
     async def activity(self, quiet_secs: float) -> Activity:

@@ -10,7 +10,7 @@ import socket
 from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.datagrams import enlarge, read_datagrams
 from agent.inputs.intake import Intake
-from agent.inputs.listen import address_of, is_open_to_others, listening, parse_address
+from agent.inputs.listen import announce, listening, parse_address
 from agent.inputs.udp.config import UdpConfig
 from agent.log import Log
 
@@ -57,6 +57,4 @@ class UdpInput:
                 "The kernel gives a smaller receive buffer than asked for; see `net.core.rmem_max`",
                 input=self.id, bytes=size,
             )  # fmt: skip
-        if is_open_to_others(bound):
-            _log.warning("An input listens beyond this machine without TLS", input=self.id, address=address_of(bound))
-        _log.info("An input is listening", input=self.id, address=address_of(bound))
+        announce(self.id, bound, tls=False)

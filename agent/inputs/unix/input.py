@@ -10,12 +10,9 @@ from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.datagrams import read_datagrams
 from agent.inputs.framing import framer
 from agent.inputs.intake import Intake
-from agent.inputs.listen import address_of, listening, parse_address
+from agent.inputs.listen import announce, listening, parse_address
 from agent.inputs.messages import NOTHING, Facts
 from agent.inputs.unix.config import UnixConfig
-from agent.log import Log
-
-_log = Log("inputs.unix")
 
 
 class UnixInput:
@@ -34,7 +31,7 @@ class UnixInput:
         where, mode = f"inputs.{self.id}.listen", int(config.mode, 8)
         with listening(config.listen, config.kind, where, mode) as bound:
             for each in bound:
-                _log.info("An input is listening", input=self.id, address=address_of(each))
+                announce(self.id, each, tls=False)
             if config.kind == "datagram":
                 await read_datagrams(
                     bound,

@@ -17,7 +17,7 @@ from agent.inputs.listen import (
     TlsOptions,
     address_of,
     address_problem,
-    is_open_to_others,
+    announce,
     listening,
     parse_address,
     server_tls,
@@ -72,10 +72,22 @@ def test_a_taken_port_is_a_problem_of_the_configuration(kind: str) -> None:
         pass
 
 
-def test_only_other_machines_are_others() -> None:
+@pytest.mark.parametrize(
+    ("address", "tls", "warned"),
+    [
+        ("127.0.0.1:0", False, False),
+        ("0.0.0.0:0", False, True),
+        ("0.0.0.0:0", True, False),
+        ("unix:{folder}/s", False, False),
+    ],
+)
+def test_other_machines_without_tls_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, address: str, tls: bool, warned: bool
+) -> None:
     """Loopback and socket files are not open to others, everything else is."""
-    with listening("127.0.0.1:0", "stream", "here") as [near], listening("0.0.0.0:0", "stream", "here") as [far]:
-        assert [is_open_to_others(near), is_open_to_others(far)] == [False, True]
+    with caplog.at_level("INFO"), listening(address.format(folder=tmp_path), "stream", "here") as [bound]:
+        announce("in", bound, tls=tls)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * warned + ["INFO"]
 
 
 @pytest.mark.parametrize("kind", ["stream", "datagram"])
