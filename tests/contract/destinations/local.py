@@ -7,8 +7,8 @@ import msgspec
 from agent.delivery.contract import Output
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.local.output import LocalOutput
-from agent.outputs.local.query import Query
 from agent.outputs.local.reader import START, Span, find, newest
+from agent.query.language import Query
 from tests.contract.destinations.destination import Destination
 from tests.contract.destinations.ndjson import Identified
 
