@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 import bench.outputs
+from agent.outputs import OUTPUTS
 from bench.outputs.peer import Peer
 from bench.outputs.run import HEADING, measure
 from bench.processes import interrupt_on_sigterm
@@ -17,10 +18,12 @@ BASELINE = "elasticsearch"
 
 
 def peers() -> list[Peer]:
-    """The peers of every module here that has some; first what the others are compared with."""
+    """The peers of every module here that has some, for the outputs there are; first what the others are compared
+    with."""
     names = [module.name for module in pkgutil.iter_modules([str(Path(bench.outputs.__file__).parent)])]
     modules = [importlib.import_module(f"bench.outputs.{name}") for name in names if name != "__main__"]
-    found = [peer for module in modules for peer in getattr(module, "PEERS", ())]
+    kinds = {output.__struct_config__.tag for output in OUTPUTS}
+    found = [peer for module in modules for peer in getattr(module, "PEERS", ()) if peer.name in kinds]
     return sorted(found, key=lambda peer: (peer.name != BASELINE, peer.name))
 
 

@@ -18,8 +18,8 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A kind of other end. ``start`` begins a new one that may keep files in the folder it is given, and ends it on the
-    way out. What it does in a process of its own is not counted.
+    """A kind of other end; ``name`` is the output's type. ``start`` begins a new one that may keep files in the folder
+    it is given, and ends it on the way out. What it does in a process of its own is not counted.
 
     A module that has peers lists them in ``PEERS``.
     """
