@@ -50,6 +50,7 @@ from agent.status.view import CountsStored, ShowsProgress, View
 from agent.stopping import Ending, Shutdown
 
 if TYPE_CHECKING:
+    from agent.delivery.when import When
     from agent.inputs.exec.child import Child
 
 IDLE_POLL_SECS = 0.5
@@ -142,6 +143,15 @@ def make_lookup(config: OutputConfig) -> Verifiable | None:
             return ElasticsearchLookup(config)
         case LocalConfig() | NdjsonConfig() | StdoutConfig():
             return None
+
+
+def make_when(config: OutputConfig) -> "When | None":
+    """Which records the output wants; None when it wants all. Imports the query language only if there is a query."""
+    if not config.when:
+        return None
+    from agent.delivery.when import When
+
+    return When(config.when)
 
 
 def parser_for(component: InputConfig) -> Parser | None:
@@ -407,7 +417,7 @@ async def _deliver_to(
     )
     subscription.before_trim = getattr(output, "make_durable", None)
     dead_letters = DeadLettersLater(root.queue.path, config.id, root.dead_letters)
-    return DeliveryLoop(output, queue, subscription, config.delivery, dead_letters)
+    return DeliveryLoop(output, queue, subscription, config.delivery, dead_letters, make_when(config))
 
 
 def _leaves(group: BaseExceptionGroup[ModeltailError]) -> Iterable[BaseException]:

@@ -37,7 +37,14 @@ def verify_outputs(
     statuses = []
     for component in chosen:
         lookup = make_lookup(component)
-        if lookup is None:
+        if component.when:
+            click.echo(
+                f"modeltail: {component.id}: which records its `when` left out is counted, but not kept by id, so "
+                "nobody can say what ought to be there",
+                err=True,
+            )
+            statuses += [1] if output else []
+        elif lookup is None:
             kind = component.__struct_config__.tag
             click.echo(
                 f"modeltail: {component.id}: an output of type {kind} cannot be asked for records by id", err=True

@@ -24,5 +24,8 @@ Pattern = Annotated[str, Meta(extra={"kind": "pattern"})]
 Zone = Annotated[str, Meta(extra={"kind": "zone"})]
 """A time zone: an IANA name (``Europe/Paris``), ``UTC`` or ``local``; checked when the configuration is read."""
 
+QueryText = Annotated[str, Meta(extra={"kind": "query"})]
+"""A query in the language of `modeltail search`; checked when the configuration is read."""
+
 StreamPart = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.]*$", max_length=100, examples=["default"])]
 """The dataset or namespace in a data stream's name. Elasticsearch allows neither capitals nor a hyphen in it."""

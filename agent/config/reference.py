@@ -16,6 +16,7 @@ _KINDS = {
     "secret": "[secret](#secrets)",
     "pattern": "[regular expression](#regular-expressions)",
     "zone": "time zone",
+    "query": "[query](search.md#the-language)",
 }
 
 _INTRODUCTION = """\

@@ -84,7 +84,21 @@ def _text(kind: str | None, text: str) -> str:
         pattern.compile(text)
     if kind == "zone":
         _check_zone(text)
+    if kind == "query":
+        _check_query(text)
     return text
+
+
+def _check_query(text: str) -> None:
+    # Imported here: most configurations have no query.
+    from agent.query.language import Query, QueryError, parse
+
+    try:
+        query = parse(text)
+    except QueryError as error:
+        raise Unfit(f"a query as for `modeltail search`: {error}") from None
+    if query == Query():
+        raise Unfit("a query as for `modeltail search`, with a term in it")
 
 
 def _one_of(values: tuple[object, ...], text: str) -> object:

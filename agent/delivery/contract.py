@@ -18,9 +18,10 @@ class DeliveryBatch:
     ``frames`` is empty and only ``ids`` and ``documents()`` speak. ``attempt`` counts from 1; ``in_doubt`` is True when
     an earlier attempt had no answer, so some records may have arrived. ``cursor_after`` is the output's cursor as it
     will be once the whole batch is delivered, as opaque bytes: an output that has transactions stores it in the same
-    one. Only whole batches of an ``ordered`` output have it. ``hints`` belongs to the delivery loop: how many answers
-    in a row spoke for the batch being too large without saying so. ``is_rescued`` says that the documents are what
-    ``Output.rescue`` made: what refused them before (an ingest pipeline, say) is to be gone around.
+    one. Only whole batches of an ``ordered`` output, or all it wants of them, have it. ``hints`` belongs to the
+    delivery loop: how many answers in a row spoke for the batch being too large without saying so. ``is_rescued`` says
+    that the documents are what ``Output.rescue`` made: what refused them before (an ingest pipeline, say) is to be gone
+    around.
     """
 
     __slots__ = (
@@ -142,7 +143,8 @@ class Output(Protocol):
 class Transactional(Protocol):
     """What an output has beside ``Output`` when it stores its position together with the records, for exactly once.
 
-    It is ``ordered``, takes every batch whole, and has no records to reject.
+    It is ``ordered``, takes every batch whole, and has no records to reject. A batch may be empty: then all there is
+    to store is the position.
     """
 
     async def load_cursor(self) -> bytes | None:

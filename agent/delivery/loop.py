@@ -1,6 +1,10 @@
 """The delivery loop: one per output, the same for all. Batches are gathered here and their frames finished here; what
 happens to them in between is decided in ``settle`` (split, rescue, give up on a record) and ``sender`` (retry, wait).
 
+Records an output does not want (``when``) are not sent; they are finished with the others of their frame. An output
+that keeps the position itself (``Transactional``) is sent even an empty batch: when the agent comes back, its position
+is what counts, and may not lie behind frames that are gone by then.
+
 A batch holds its slot and its memory until each of its records has a fate: delivered, rescued or dead-lettered. So a
 dead server cannot make anything grow. Frames are finished in the queue only when all their records have a fate; a crash
 before that sends them again under the same ids.
@@ -13,19 +17,23 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.delivery.batcher import Batcher
 from agent.delivery.config import DeliveryConfig
-from agent.delivery.contract import DeliveryBatch, Output
+from agent.delivery.contract import DeliveryBatch, Output, Transactional
 from agent.delivery.sender import GaveUp, Sender
 from agent.delivery.settle import RESCUED, Dead, Fates, Settling
+from agent.delivery.wanted import Wanted, all_of
 from agent.log import Log
 from agent.queue.cursor import Cursor, Range, decode_cursor, encode_cursor
+from agent.queue.frame import Frame
 from agent.queue.queue import Queue
 from agent.queue.subscription import Subscription
 
 if TYPE_CHECKING:
     from agent.delivery.dead_letters.letter import DeadLetter
+    from agent.delivery.when import When
 
 DELIVERED = "delivered"
 DEAD_LETTERED = "dead_lettered"
+FILTERED = "filtered.when"
 
 _log = Log("delivery")
 
@@ -39,7 +47,8 @@ class KeepsLetters(Protocol):
 
 
 class DeliveryLoop:
-    """Takes frames from a subscription to an output until told to stop, or for ever."""
+    """Takes frames from a subscription to an output until told to stop, or for ever. With ``when``, only the records
+    it wants are sent."""
 
     def __init__(
         self,
@@ -48,6 +57,7 @@ class DeliveryLoop:
         subscription: Subscription,
         config: DeliveryConfig,
         dead_letters: KeepsLetters,
+        when: "When | None" = None,
     ) -> None:
         self._sender = Sender(output, queue, subscription, config)
         self.state = self._sender.state
@@ -57,6 +67,8 @@ class DeliveryLoop:
         self._queue = queue
         self._config = config
         self._dead_letters = dead_letters
+        self._when = when
+        self._keeps_cursor = isinstance(output, Transactional)
         self._batcher = Batcher(config.batch_bytes, config.batch_records)
         self._stopping = self._sender.stopping
         self._gave_up = False
@@ -112,23 +124,26 @@ class DeliveryLoop:
             self._last_sent = time.monotonic()
             # What an earlier process may have sent, nobody here knows.
             batch.in_doubt = any(frame.run != self._queue.run for frame in batch.frames)
-            if self._output.ordered:
-                batch.cursor_after = self._cursor_after(batch)
-            settling = Settling(batch, self._output, self._sender, self.subscription, self._config)
-            fates = await settling.run()
+            wanted = all_of(batch) if self._when is None else await asyncio.to_thread(self._when.of, batch)
+            fates = Fates()
+            if wanted.places or self._keeps_cursor:
+                if self._output.ordered:
+                    wanted.batch.cursor_after = self._cursor_after(batch, wanted)
+                settling = Settling(wanted.batch, self._output, self._sender, self.subscription, self._config)
+                fates = await settling.run()
             if fates.dead:
-                await self._bury(batch, fates)
+                await self._bury(batch, wanted, fates)
             else:
-                self._finish(batch, fates)
+                self._finish(batch, wanted, fates)
         except GaveUp:
             self._gave_up = True
         finally:
             self.limit.release()
 
-    async def _bury(self, batch: DeliveryBatch, fates: Fates) -> None:
+    async def _bury(self, batch: DeliveryBatch, wanted: Wanted, fates: Fates) -> None:
         """Keep the refused records as dead letters and finish the batch. Both or neither, also when cancelled: a dead
         letter whose frame is sent again would be there twice, or delivered too."""
-        letters = self._letters(batch, fates.dead)
+        letters = self._letters(wanted.batch, fates.dead)
         _log.error("Records were refused for good and are kept as dead letters", output=self._output.id,
                    records=len(letters), reason=letters[0].reason)  # fmt: skip
         while True:
@@ -139,9 +154,9 @@ class DeliveryLoop:
                 except asyncio.CancelledError:
                     await asyncio.wait([writing])
                     if writing.exception() is None:
-                        self._finish(batch, fates)
+                        self._finish(batch, wanted, fates)
                     raise
-                return self._finish(batch, fates)
+                return self._finish(batch, wanted, fates)
             except OSError as error:
                 _log.error("Dead letters cannot be written; the records stay in the queue", error=str(error))
                 if self._stopping.is_set():
@@ -157,21 +172,29 @@ class DeliveryLoop:
             for i, end in sorted(dead.items())
         ]
 
-    def _finish(self, batch: DeliveryBatch, fates: Fates) -> None:
+    def _finish(self, batch: DeliveryBatch, wanted: Wanted, fates: Fates) -> None:
         first = 0
-        for frame in batch.frames:
-            by_fate: dict[str, int] = {DELIVERED: frame.count}
+        for frame, count in zip(batch.frames, wanted.by_frame, strict=True):
+            by_fate = _whole(count, frame.count)
             if fates.rescued or fates.dead:
-                here = range(first, first + frame.count)
-                rescued = sum(i in here for i in fates.rescued)
-                dead = sum(i in here for i in fates.dead)
-                by_fate = {DELIVERED: frame.count - rescued - dead, RESCUED: rescued, DEAD_LETTERED: dead}
-            first += frame.count
-            done = Range(frame.seq, frame.seq, frame.count, frame.total + frame.count)
-            self.subscription.finish(done, by_fate)
+                here = range(first, first + count)
+                by_fate[RESCUED] = sum(i in here for i in fates.rescued)
+                by_fate[DEAD_LETTERED] = sum(i in here for i in fates.dead)
+                by_fate[DELIVERED] -= by_fate[RESCUED] + by_fate[DEAD_LETTERED]
+            first += count
+            self.subscription.finish(_range(frame), by_fate)
 
-    def _cursor_after(self, batch: DeliveryBatch) -> bytes:
+    def _cursor_after(self, batch: DeliveryBatch, wanted: Wanted) -> bytes:
         cursor: Cursor = decode_cursor(encode_cursor(self.subscription.cursor))
-        for frame in batch.frames:
-            cursor.finish(Range(frame.seq, frame.seq, frame.count, frame.total + frame.count), {DELIVERED: frame.count})
+        for frame, count in zip(batch.frames, wanted.by_frame, strict=True):
+            cursor.finish(_range(frame), _whole(count, frame.count))
         return encode_cursor(cursor)
+
+
+def _whole(wanted: int, count: int) -> dict[str, int]:
+    """The fates of a frame's records when all that are wanted are taken."""
+    return {DELIVERED: wanted, FILTERED: count - wanted}
+
+
+def _range(frame: Frame) -> Range:
+    return Range(frame.seq, frame.seq, frame.count, frame.total + frame.count)

@@ -1,10 +1,11 @@
-"""What an output has finished and the queue still holds, sent to it again under the same ids.
+"""What an output has finished and the queue still holds, sent to it again under the same ids: what it wants of it.
 
 Reads the queue only, so it works beside a running agent. What the output has not finished is left to the agent: sent
 from here it would meet its own repeat there. Nothing is counted in the ledger: these records have their fate already.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,6 +17,9 @@ from agent.queue.cursor import Cursor
 from agent.queue.span import Span
 from agent.queue.verify import Finding
 from agent.queue.walk import Entered, Good, Unfinished, Walk
+
+if TYPE_CHECKING:
+    from agent.delivery.when import When
 
 
 class Replayed(msgspec.Struct):
@@ -46,6 +50,7 @@ class Replay:
         span: Span,
         tell: Callable[[str], None],
         found: Callable[[Finding], None],
+        when: "When | None" = None,
     ) -> None:
         self.done = Replayed()
         self._output = output
@@ -53,6 +58,7 @@ class Replay:
         self._span = span
         self._tell = tell
         self._found = found
+        self._when = when
 
     async def run(self, walk: Walk, cursor: Cursor | None, sent: Callable[[], None]) -> None:
         """Send what the cursor is through with (everything, if there is none). ``sent`` is called after each batch.
@@ -79,6 +85,10 @@ class Replay:
             sent()
 
     async def _send(self, batch: DeliveryBatch) -> None:
+        if self._when is not None:
+            batch = self._when.of(batch).batch
+            if not batch.count:
+                return
         if not self._span.is_everything:
             picked = [i for i, document in enumerate(batch.documents()) if self._span.picks(document)]
             if not picked:

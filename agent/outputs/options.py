@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.config.fields import QueryText
 from agent.delivery.config import DeliveryConfig
 
 Start = Annotated[
@@ -22,6 +23,14 @@ class OutputOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         str, Meta(description="Name of this output: its cursor in the queue and its counts are kept under it.")
     ] = ""
     start: Start = msgspec.field(name="from", default="now")
+    when: Annotated[
+        list[QueryText],
+        Meta(
+            max_length=20,
+            description="Only the records that at least one of these queries finds go to this output: "
+            '`level>=warning`, `"model:fraud-* -logger:uvicorn.access"`. Without it, all do.',
+        ),
+    ] = []
     delivery: Annotated[DeliveryConfig, Meta(description="Batching, concurrency and retry.")] = msgspec.field(
         default_factory=DeliveryConfig
     )

@@ -196,7 +196,7 @@ def replay(config: Path, folder: Path | None, output: str, since: str, until: st
 
 
 async def _replay(folder: Path, component: "OutputConfig", span: "Span", *, yes: bool) -> int:
-    from agent.app import make_output, recognises_ids
+    from agent.app import make_output, make_when, recognises_ids
     from agent.delivery.contract import Transactional
     from agent.delivery.dead_letters.summary import printable
     from agent.delivery.replay import Replay
@@ -216,7 +216,7 @@ async def _replay(folder: Path, component: "OutputConfig", span: "Span", *, yes:
                 raise QueueError(f"{name} would store again what it has already; if that is what you want, say --yes")
             stack.enter_context(alone(folder))  # it writes where a running agent writes
         progress = _Progress(folder)
-        replay = Replay(output, component.delivery, span, _tell, _tell_finding)
+        replay = Replay(output, component.delivery, span, _tell, _tell_finding, make_when(component))
         trouble = ""
         try:
             async with output:

@@ -55,7 +55,7 @@ class FakeElasticsearch:
 
     ``authorization`` is the header value every request must carry. ``max_body`` is the largest body, inflated, that is
     not answered 413. ``prefix`` is a path everything lies under. ``pipelines`` are the ingest pipelines there are.
-    ``unrefreshed`` are ids that no search shows yet.
+    ``unrefreshed`` are ids that no search shows yet; ``poisoned`` those refused for their content whatever it is.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class FakeElasticsearch:
         self.templates: dict[str, Json] = {}
         self.unrefusing = False
         self.unrefreshed: set[str] = set()
+        self.poisoned: set[str] = set()
         self.pipelines = pipelines
         self.failing_pipelines: set[str] = set()
         self._authorization = authorization
@@ -100,13 +101,13 @@ class FakeElasticsearch:
         self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._held.bind(("127.0.0.1", self._port))
         self._port = self._held.getsockname()[1]
-        await self._start()
+        await self.come_back()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         if self._restarting is not None:
             await self._restarting
-        await self._stop()
+        await self.go_away()
         self._held.close()
 
     def restart(self) -> None:
@@ -115,12 +116,13 @@ class FakeElasticsearch:
         async def restart(earlier: asyncio.Task[None] | None) -> None:
             if earlier is not None:
                 await earlier
-            await self._stop()
-            await self._start()
+            await self.go_away()
+            await self.come_back()
 
         self._restarting = asyncio.create_task(restart(self._restarting))
 
-    async def _start(self) -> None:
+    async def come_back(self) -> None:
+        """Listen, at the same port as before."""
         app = web.Application(client_max_size=1024**3, middlewares=[self._guard])
         at = self._prefix
         app.router.add_post(at + "/{stream}/_bulk", self._bulk)
@@ -144,13 +146,16 @@ class FakeElasticsearch:
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls, reuse_port=True)
         await site.start()
 
-    async def _stop(self) -> None:
-        assert self._runner is not None
+    async def go_away(self) -> None:
+        """Break every connection and refuse new ones, until ``come_back``."""
+        if self._runner is None:
+            return
         for site in list(self._runner.sites):
             await site.stop()
         for _ in range(3):  # what was just accepted is a connection two turns of the loop later, and can be closed then
             await asyncio.sleep(0)
         await self._runner.cleanup()
+        self._runner = None
 
     def documents(self, stream: str) -> list[tuple[str, bytes]]:
         """Id and text of every document of a data stream; an id that two backing indices hold comes twice."""
@@ -228,6 +233,8 @@ class FakeElasticsearch:
             self.rollover(stream)
         index, (_, documents) = list(self.streams[stream].items())[-1]
         problem = None if self.unrefusing else _problem(operation.document)
+        if operation.record in self.poisoned:
+            problem = "poisoned"
         if problem is not None:
             return _failed(index, operation, 400, "document_parsing_exception", problem)
         if operation.record in documents:

@@ -149,3 +149,15 @@ def test_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     )
     os.close(write_end)
     assert (done.returncode, done.stderr) == (cli.DONE, b"")
+
+
+def test_output_with_a_query_cannot_be_verified(tmp_path: Path) -> None:
+    """Which records it did not want is not kept by id: to call them missing would be a false alarm."""
+    (tmp_path / "queue").mkdir()
+    (tmp_path / "agent.yaml").write_text(
+        "queue: {path: queue}\ninputs: [{type: stdin}]\n"
+        'outputs: [{type: elasticsearch, id: es, hosts: ["http://127.0.0.1:1"], when: "level:error"}]\n'
+    )
+    done = modeltail("ledger", "--verify", "es", folder=tmp_path)
+    assert done.returncode == cli.UNUSABLE
+    assert done.stderr.startswith("modeltail: es: which records its `when` left out is counted, but not kept by id")

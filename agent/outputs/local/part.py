@@ -28,7 +28,7 @@ from typing import Final, Literal, Self, cast
 
 from isal import isal_zlib
 
-from agent.outputs.local.extract import COLUMNS, Text, extract
+from agent.query.extract import COLUMNS, Text, extract
 
 APPLICATION_ID: Final = 0x6D6F7461
 """Marks the file as ours (SQLite's ``application_id``): ``mota``."""

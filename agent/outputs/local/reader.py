@@ -11,10 +11,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from agent.outputs.local.extract import extract
-from agent.outputs.local.match import matches, may_match
 from agent.outputs.local.part import BLOCK_BITS, MAX_BLOCK_RECORDS, NotAPart, connect, unpack
-from agent.outputs.local.query import Query
+from agent.query.extract import extract
+from agent.query.language import Query
+from agent.query.match import matches, may_match
 
 Position = tuple[int, int]
 

@@ -10,9 +10,9 @@ from typing import BinaryIO, Final
 import msgspec
 
 from agent.moment import parse_moment
-from agent.outputs.local.query import Query, parse
 from agent.outputs.local.reader import START, Found, Span, find, newest
 from agent.outputs.local.show import show
+from agent.query.language import Query, parse
 
 POLL_SECS: Final = 0.25
 """How often ``follow`` looks for new records. A look costs about a third of a millisecond."""

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from agent.outputs.local.match import Inner, Object, decode_object, text_of, values
+from agent.query.match import Inner, Object, decode_object, text_of, values
 
 MAX_VALUE_CHARS: Final = 60
 MAX_VALUES: Final = 8

@@ -20,6 +20,12 @@ class Destination:
     """Whether ``lose_answer`` works."""
     throttles: ClassVar[bool] = True
     """Whether ``throttle`` works."""
+    goes_away: ClassVar[bool] = True
+    """Whether ``go_away`` and ``come_back`` work."""
+    keeps_documents: ClassVar[bool] = True
+    """Whether its wire carries documents as they are: ``documents`` gives them byte for byte."""
+    examples: ClassVar[int] = 20
+    """How many random scripts of faults the suite plays with it, each with a server of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

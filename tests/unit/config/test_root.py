@@ -170,3 +170,27 @@ def test_reading_a_configuration_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=REPOSITORY, env=dict(os.environ)
     )
     assert {"aiohttp", "sqlite3", "aiobotocore", "aiokafka", "uvloop", "re2", "click"}.isdisjoint(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("when", "sentence"),
+    [
+        (
+            "level:eror",
+            "a.yaml:3:32: outputs[0].when[0]: must be a query as for `modeltail search`: level:eror (character 1): the "
+            "levels are debug, info, warning, error, critical; did you mean error?, not `level:eror`",
+        ),
+        (
+            "[level:error, 'score>high']",
+            "a.yaml:3:46: outputs[0].when[1]: must be a query as for `modeltail search`: score>high (character 1): "
+            "'high' is not a number, not `score>high`",
+        ),
+        (
+            "' '",
+            "a.yaml:3:32: outputs[0].when[0]: must be a query as for `modeltail search`, with a term in it, not ``",
+        ),
+    ],
+)
+def test_query_that_is_not_understood_is_found_before_anything_starts(when: str, sentence: str) -> None:
+    """With its place in the file and its place in the query."""
+    assert mistakes(SMALL.replace("{type: stdout}", f"{{type: stdout, when: {when}}}")) == [sentence]

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.outputs.local.query import parse
 from agent.outputs.local.reader import START, Span, find, newest
 from agent.outputs.local.search import Form, run, search
 from agent.outputs.local.store import Store
+from agent.query.language import parse
 
 ROOM = 16 * 1024**2
 FOR_EVER_SECS = 1e9

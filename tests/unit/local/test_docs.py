@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.outputs.local.query import ALIASES, ELSEWHERE, QueryError, parse
+from agent.query.language import ALIASES, ELSEWHERE, QueryError, parse
 
 PAGE = (Path(__file__).parents[3] / "docs" / "search.md").read_text()
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.outputs.local.extract import MAX_INDEXED_CHARS, OTHER_LEVEL, extract, micros
+from agent.query.extract import MAX_INDEXED_CHARS, OTHER_LEVEL, extract, micros
 from tests.unit.local.stored import record
 
 TIME_US = 1_795_341_600_123_000

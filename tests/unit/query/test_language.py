@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.outputs.local.extract import COLUMNS
-from agent.outputs.local.query import (
+from agent.query.extract import COLUMNS
+from agent.query.language import (
     MAX_QUERY_CHARS,
     MAX_TERMS,
     Between,

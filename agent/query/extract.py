@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from agent.outputs.local.surrogates import mend
+from agent.query.surrogates import mend
 
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 """In rising order. Bit i of a block's ``levels`` says that a record of level i is in it; the bit behind them, one of

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.outputs.local.surrogates import mend
+from agent.query.surrogates import mend
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from agent.outputs.local.query import Between, Equals, Exists, Levels, Query, Test
-from agent.outputs.local.surrogates import mend
+from agent.query.language import Between, Equals, Exists, Levels, Query, Test
+from agent.query.surrogates import mend
 
 MAX_DIGITS: Final = 1000
 """Longer integers are compared as floats, which makes them infinite."""

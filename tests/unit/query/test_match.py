@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.outputs.local.match import matches, may_match
-from agent.outputs.local.query import parse
+from agent.query.language import parse
+from agent.query.match import matches, may_match
 
 DOCUMENT = (
     b'{"@timestamp":"2026-11-22T10:00:00Z","message":"served","log":{"level":"warning","logger":"scorer.predict"},'

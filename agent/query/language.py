@@ -25,7 +25,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from agent.outputs.local.extract import LEVELS, OTHER_LEVEL
+from agent.query.extract import LEVELS, OTHER_LEVEL
 
 MAX_QUERY_CHARS: Final = 4096
 MAX_TERMS: Final = 64
@@ -120,10 +120,12 @@ class QueryError(ValueError):
 
 
 class Words(msgspec.Struct, frozen=True):
-    """An expression for the full-text index (FTS5), with every word quoted."""
+    """An expression for the full-text index (FTS5), with every word quoted. ``implied`` by a test, which says it more
+    exactly: it only helps to find candidates."""
 
     expression: str
     negated: bool = False
+    implied: bool = False
 
 
 class Levels(msgspec.Struct, frozen=True):
@@ -184,6 +186,11 @@ class Query(msgspec.Struct, frozen=True):
     def unwanted(self) -> str | None:
         """What the full-text index must not find, or None."""
         return " OR ".join(f"({words.expression})" for words in self.words if words.negated) or None
+
+    @property
+    def needs_words(self) -> bool:
+        """Whether the tests are not all there is to it: there are words to look for."""
+        return not all(words.implied for words in self.words)
 
     @property
     def levels(self) -> int:
@@ -342,7 +349,8 @@ def _indexed(test: Test) -> Iterator[Words]:
     if isinstance(test, Equals) and test.number is None and test.pattern is None:
         columns = {INDEXED.get(place) for place in test.places}
         if None not in columns and _has_ascii_words(test.value):
-            yield Words(" OR ".join(sorted(f"{column} : {_quoted(test.value)}" for column in columns)))
+            expression = " OR ".join(sorted(f"{column} : {_quoted(test.value)}" for column in columns))
+            yield Words(expression, implied=True)
 
 
 def _needles(test: Test) -> Iterator[tuple[bytes, ...]]:

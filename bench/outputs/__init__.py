@@ -1,0 +1,1 @@
+"""What each output costs, measured: ``python -m bench.outputs [NAME…]``."""
