@@ -88,6 +88,7 @@ class FakeElasticsearch:
         self._runner: web.AppRunner | None = None
         self._port = 0
         self._held: socket.socket
+        self._listening: socket.socket
         self._restarting: asyncio.Task[None] | None = None
 
     @property
@@ -143,16 +144,19 @@ class FakeElasticsearch:
             lingering_time=0.0,
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls, reuse_port=True)
-        await site.start()
+        self._listening = socket.socket()
+        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._listening.bind(("127.0.0.1", self._port))
+        await web.SockSite(self._runner, self._listening, ssl_context=self._tls).start()
 
     async def go_away(self) -> None:
         """Break every connection and refuse new ones, until ``come_back``."""
         if self._runner is None:
             return
-        for site in list(self._runner.sites):
-            await site.stop()
-        for _ in range(3):  # what was just accepted is a connection two turns of the loop later, and can be closed then
+        # What was just accepted is a connection two turns of the loop later. Before that it can neither be closed, nor
+        # survive its server's end: asyncio would forget the socket (Python 3.11).
+        asyncio.get_running_loop().remove_reader(self._listening)
+        for _ in range(3):
             await asyncio.sleep(0)
         await self._runner.cleanup()
         self._runner = None
