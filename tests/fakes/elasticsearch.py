@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, Self
 
 from aiohttp import web
 
+from tests.fakes.listening import accept_no_more, socket_at
+
 Json = dict[str, Any]
 
 
@@ -98,9 +100,7 @@ class FakeElasticsearch:
 
     async def __aenter__(self) -> Self:
         # Bound and not listening, it keeps the port ours over a restart; connections are refused meanwhile.
-        self._held = socket.socket()
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._held.bind(("127.0.0.1", self._port))
+        self._held = socket_at(self._port)
         self._port = self._held.getsockname()[1]
         await self.come_back()
         return self
@@ -144,20 +144,14 @@ class FakeElasticsearch:
             lingering_time=0.0,
         )
         await self._runner.setup()
-        self._listening = socket.socket()
-        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._listening.bind(("127.0.0.1", self._port))
+        self._listening = socket_at(self._port)
         await web.SockSite(self._runner, self._listening, ssl_context=self._tls).start()
 
     async def go_away(self) -> None:
         """Break every connection and refuse new ones, until ``come_back``."""
         if self._runner is None:
             return
-        # What was just accepted is a connection two turns of the loop later. Before that it can neither be closed, nor
-        # survive its server's end: asyncio would forget the socket (Python 3.11).
-        asyncio.get_running_loop().remove_reader(self._listening)
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await accept_no_more(self._listening)
         await self._runner.cleanup()
         self._runner = None
 
