@@ -8,16 +8,23 @@ from collections.abc import Sequence
 
 from agent.delivery.contract import DeliveryBatch
 from agent.delivery.wanted import Wanted, all_of
+from agent.errors import ConfigError
 from agent.query.language import Query, parse
 from agent.query.select import may_select, select
 from agent.queue.frame import inflate
 
 
 class When:
-    """The queries of one output. Raises ``QueryError``."""
+    """The queries of one output. Raises ``QueryError``, and ``ConfigError`` when a query has words and this Python's
+    SQLite cannot look for them."""
 
     def __init__(self, queries: Sequence[str]) -> None:
         self._queries: list[Query] = [parse(query) for query in queries]
+        if any(query.needs_words for query in self._queries):
+            from agent.query.words import fts5_problem
+
+            if (problem := fts5_problem()) is not None:
+                raise ConfigError([f"`when` cannot look for words: {problem}"])
 
     def of(self, batch: DeliveryBatch) -> Wanted:
         """What the output wants of a batch of whole frames."""

@@ -8,17 +8,19 @@ word. It costs several microseconds per document.
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agent.query.extract import COLUMNS, extract
-from agent.query.language import Query
+
+if TYPE_CHECKING:
+    from agent.query.language import Query
 
 _TABLE: Final = f"CREATE VIRTUAL TABLE words USING fts5({', '.join(COLUMNS)}, content = '', columnsize = 0)"
 _INSERT: Final = f"INSERT INTO words (rowid, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)})"  # noqa: S608 - constants only
 _ROWS: Final = "SELECT rowid FROM words WHERE words MATCH ?"
 
 
-def with_words(query: Query, documents: Sequence[bytes]) -> list[int]:
+def with_words(query: "Query", documents: Sequence[bytes]) -> list[int]:
     """The indexes of the documents that hold every word of a query that is wanted, and none that is not."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         db.execute(_TABLE)
@@ -28,3 +30,15 @@ def with_words(query: Query, documents: Sequence[bytes]) -> list[int]:
             return sorted(row[0] for row in db.execute(_ROWS, (query.wanted,)))
         unwanted = {row[0] for row in db.execute(_ROWS, (query.unwanted,))}
     return [i for i in range(len(documents)) if i not in unwanted]
+
+
+def fts5_problem() -> str | None:
+    """A sentence when this Python's SQLite lacks full-text search, or None."""
+    db = sqlite3.connect(":memory:")
+    try:
+        db.execute("CREATE VIRTUAL TABLE words USING fts5(text)")
+    except sqlite3.OperationalError as error:
+        return f"This Python's SQLite {sqlite3.sqlite_version} has no full-text search (FTS5): {error}."
+    finally:
+        db.close()
+    return None

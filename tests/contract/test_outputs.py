@@ -323,8 +323,8 @@ class Played:
                 self._destination.lose_answer()
             case "throttle":
                 self._destination.throttle(step.count)
-            case "failure" if self._is_away and run.subscription.queued:
-                await run.until_failures(run.loop.state.failures + 1)
+            case "failure" if self._is_away:
+                await run.until_failures_or_delivered(run.loop.state.failures + 1)
 
 
 @every

@@ -1,6 +1,7 @@
 """``when``: an output gets the records its queries find, each once, and the others are counted."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -8,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +22,7 @@ from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
 from agent.delivery.replay import Replay
 from agent.delivery.when import When
-from agent.errors import NoAnswer, Refused, Retryable
+from agent.errors import ConfigError, NoAnswer, Refused, Retryable
 from agent.ledger import Ledger, make_ledger, read_ledger
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.local.output import LocalOutput
@@ -253,3 +255,17 @@ def test_without_a_query_the_language_is_not_loaded() -> None:
     """An agent that sends everything everywhere pays nothing for it."""
     code = "import sys, agent.app, agent.delivery.loop; sys.exit('agent.query.language' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_words_without_full_text_search_are_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when the first record comes: by then the agent would be running."""
+
+    class WithoutFts5(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
+            raise sqlite3.OperationalError("no such module: fts5")
+
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path: real(path, factory=WithoutFts5))
+    assert When(["level:error logger:a"])
+    with pytest.raises(ConfigError, match=r"cannot look for words: .* no such module: fts5"):
+        When(["level:error", "timeout"])

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, Self
 
 from aiohttp import web
 
+from tests.fakes.listening import accept_no_more, socket_at
+
 Json = dict[str, Any]
 
 
@@ -88,6 +90,7 @@ class FakeElasticsearch:
         self._runner: web.AppRunner | None = None
         self._port = 0
         self._held: socket.socket
+        self._listening: socket.socket
         self._restarting: asyncio.Task[None] | None = None
 
     @property
@@ -97,9 +100,7 @@ class FakeElasticsearch:
 
     async def __aenter__(self) -> Self:
         # Bound and not listening, it keeps the port ours over a restart; connections are refused meanwhile.
-        self._held = socket.socket()
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._held.bind(("127.0.0.1", self._port))
+        self._held = socket_at(self._port)
         self._port = self._held.getsockname()[1]
         await self.come_back()
         return self
@@ -143,17 +144,14 @@ class FakeElasticsearch:
             lingering_time=0.0,
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls, reuse_port=True)
-        await site.start()
+        self._listening = socket_at(self._port)
+        await web.SockSite(self._runner, self._listening, ssl_context=self._tls).start()
 
     async def go_away(self) -> None:
         """Break every connection and refuse new ones, until ``come_back``."""
         if self._runner is None:
             return
-        for site in list(self._runner.sites):
-            await site.stop()
-        for _ in range(3):  # what was just accepted is a connection two turns of the loop later, and can be closed then
-            await asyncio.sleep(0)
+        await accept_no_more(self._listening)
         await self._runner.cleanup()
         self._runner = None
 

@@ -7,7 +7,8 @@ from typing import Final, Self, TypeVar
 
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.outputs.local.config import LocalConfig
-from agent.outputs.local.store import Store, StoreCounts, folder_problem, fts5_problem
+from agent.outputs.local.store import Store, StoreCounts, folder_problem
+from agent.query.words import fts5_problem
 
 T = TypeVar("T")
 

@@ -25,6 +25,7 @@ import msgspec
 from agent.errors import ConfigError, Refused, Retryable
 from agent.log import Log
 from agent.outputs.local.part import STATE, NotAPart, Part, connect, files_of, remove, size_of
+from agent.query.words import fts5_problem
 
 PARTS: Final = 16
 """A store at its limit has about this many parts, so at most a sixteenth of the room or the time goes at once."""
@@ -273,18 +274,6 @@ def folder_problem(folder: Path) -> str | None:
         return f"The store {folder} cannot be a folder: {there} is a file."
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         return f"The store's folder {folder} cannot be written: {os.strerror(errno.EACCES)}."
-    return None
-
-
-def fts5_problem() -> str | None:
-    """A sentence when this Python's SQLite lacks full-text search, or None."""
-    db = sqlite3.connect(":memory:")
-    try:
-        db.execute("CREATE VIRTUAL TABLE words USING fts5(text)")
-    except sqlite3.OperationalError as error:
-        return f"This Python's SQLite {sqlite3.sqlite_version} has no full-text search (FTS5): {error}."
-    finally:
-        db.close()
     return None
 
 

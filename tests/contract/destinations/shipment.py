@@ -126,7 +126,11 @@ class Run:
 
     async def until_failures(self, count: int) -> None:
         """Wait until so many requests have failed, or were answered with "not now"."""
-        await self._until(lambda: self.loop.state.failures + self._retries() >= count)
+        await self._until(lambda: self._failures >= count)
+
+    async def until_failures_or_delivered(self, count: int) -> None:
+        """The same, or until nothing is left that could fail."""
+        await self._until(lambda: self._failures >= count or not self.subscription.queued)
 
     async def until_delivered(self, left: int = 0) -> None:
         """Wait until no more than so many records are in the queue."""
@@ -151,8 +155,9 @@ class Run:
         """The ledger as it is now."""
         return make_ledger(self._queue.counts, self._queue.total, self._queue.cursors)
 
-    def _retries(self) -> int:
-        return self.subscription.cursor.noted.get("retried", 0)
+    @property
+    def _failures(self) -> int:
+        return self.loop.state.failures + self.subscription.cursor.noted.get("retried", 0)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_SECS):
