@@ -217,8 +217,8 @@ def changes_answer(change: Callable[[dict[str, Any]], Any]) -> Fault:
 
 
 def hangs_up(*, taken: bool, half_answered: bool = False) -> Fault:
-    """Closes the connection instead of answering, or in the middle of its answer. ``taken`` says whether the request was
-    carried out."""
+    """Closes the connection instead of answering, or in the middle of its answer. ``taken`` says whether the request
+    was carried out."""
 
     async def fault(proxy: AwsFaults, request: web.Request, asked: Asked) -> web.StreamResponse:
         if taken:

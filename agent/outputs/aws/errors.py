@@ -126,11 +126,18 @@ def _unconnected(error: "EndpointConnectionError") -> SendError:
 
 
 def _refusal(error: "ClientError") -> SendError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    message = str(error.response.get("Error", {}).get("Message", ""))
+    said = error.response.get("Error", {})
     metadata = error.response.get("ResponseMetadata", {})
-    status = int(metadata.get("HTTPStatusCode", 0))
-    retry_after = retry_after_secs(metadata.get("HTTPHeaders", {}))
+    return refusal(
+        str(said.get("Code", "")),
+        str(said.get("Message", "")),
+        int(metadata.get("HTTPStatusCode", 0)),
+        retry_after_secs(metadata.get("HTTPHeaders", {})),
+    )
+
+
+def refusal(code: str, message: str, status: int = 400, retry_after: float | None = None) -> SendError:
+    """What an error code means: of a whole request, or of one record in the answer to many."""
     said = _line(f"{code}: {message}" if message else code or f"status {status}")
     if code in _THROTTLED or status == 429:
         return Retryable(f"overloaded: {said}", retry_after, overloaded=True)
