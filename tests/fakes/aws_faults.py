@@ -60,7 +60,7 @@ class AwsFaults:
         self.behind = behind
         self.faults: deque[Fault] = deque()
         self.seen: list[Asked] = []
-        self._strikes = strikes
+        self.strikes = strikes
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession
         self._held: socket.socket
@@ -112,7 +112,7 @@ class AwsFaults:
             await request.read(),
         )
         self.seen.append(asked)
-        if self._strikes(asked) and self.faults:
+        if self.strikes(asked) and self.faults:
             return await self.faults.popleft()(self, request, asked)
         return answer(await self.pass_on(asked))
 

@@ -6,13 +6,16 @@ The extra ``aws`` brings aiobotocore; it is imported here and nowhere else in th
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, TypeVar
+from io import BytesIO
+from typing import Any, Final, TypeVar
 
 from agent.errors import Paused
 from agent.outputs.aws.errors import trouble
 from agent.outputs.aws.options import AwsOptions
 
 T = TypeVar("T")
+
+_WRITE_BYTES: Final = 64 * 1024
 
 
 def open_client(service: str, options: AwsOptions, **settings: Any) -> AbstractAsyncContextManager[Any]:
@@ -36,6 +39,7 @@ def open_client(service: str, options: AwsOptions, **settings: Any) -> AbstractA
     )
     try:
         session = AioSession(profile=options.profile)
+        session.register("before-send", _in_pieces)
         client: AbstractAsyncContextManager[Any] = session.create_client(
             service,
             region_name=options.region,
@@ -48,6 +52,15 @@ def open_client(service: str, options: AwsOptions, **settings: Any) -> AbstractA
         return client
     except BotoCoreError as error:
         raise Paused(f"AWS cannot be used: {error}") from error
+
+
+def _in_pieces(request: Any, **_: Any) -> None:
+    """Have a large body written a little at a time: in one go it would hold up everything else, and a server that
+    refuses it before its end would not be heard."""
+    if isinstance(request.body, bytes | bytearray) and len(request.body) > _WRITE_BYTES:
+        from aiohttp import BytesIOPayload
+
+        request.body = BytesIOPayload(BytesIO(request.body))
 
 
 class KeptClient:
