@@ -3,7 +3,7 @@
 import itertools
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from agent.delivery.contract import Output
 from agent.outputs.kinesis.config import KinesisConfig
@@ -20,6 +20,8 @@ class Kinesis(Destination):
     """A stream of its own for each."""
 
     # It looks at sizes and at nothing that is in a record, so `rejects` is false; repeats are its consumers' to know.
+
+    examples: ClassVar[int] = 10
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
