@@ -8,6 +8,7 @@ All of it follows from the document alone, its time too. So a line that is sent 
 and Loki, which shows a line of the same stream, time and text once, can recognise it.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -51,18 +52,25 @@ class Shape:
         return [self._entry(record, document) for record, document in zip(ids, documents, strict=True)]
 
     def _entry(self, record: str, document: bytes) -> Entry:
-        try:
-            content = self._decode(document)
-        except (ValueError, RecursionError):
-            content = {}
+        content = self._read(document)
         labels = tuple([(name, text) for name, path in self._labels if (text := _text(content, path))])
         time_ns = self._time_ns(content) or _made_at_ns(record)
         line = quote(document.decode("utf-8", "replace"))
-        metadata = [quote(name) + b":" + quote(text) for name, path in self._metadata if (text := _text(content, path))]
-        beside = b",{%b}" % b",".join(metadata) if metadata else b""
+        metadata = [(name, text) for name, path in self._metadata if (text := _text(content, path))]
+        beside = b"," + _object(metadata) if metadata else b""
         return Entry(labels or NO_LABELS, time_ns, b'["%d",%b%b]' % (time_ns, line, beside))
 
-    def _time_ns(self, content: dict[str, Any]) -> int | None:
+    def _read(self, document: bytes) -> Any:
+        """The document, as far as it can be read: msgspec refuses half a surrogate pair anywhere in it."""
+        try:
+            return self._decode(document)
+        except ValueError:
+            try:
+                return json.loads(document, parse_int=str)  # an int of over 4,300 digits would be refused
+            except (ValueError, RecursionError):
+                return None
+
+    def _time_ns(self, content: Any) -> int | None:
         for path in self._times:
             text = _text(content, path)
             if text and (time_ns := unix_ns(text)):
@@ -76,11 +84,12 @@ def push(entries: Iterable[Entry]) -> bytes:
     for entry in entries:
         streams.setdefault(entry.labels, []).append(entry.value)
     return b'{"streams":[%b]}' % b",".join(
-        [
-            b'{"stream":%b,"values":[%b]}' % (msgspec.json.encode(dict(labels)), b",".join(values))
-            for labels, values in streams.items()
-        ]
+        [b'{"stream":%b,"values":[%b]}' % (_object(labels), b",".join(values)) for labels, values in streams.items()]
     )
+
+
+def _object(members: Iterable[tuple[str, str]]) -> bytes:
+    return b"{%b}" % b",".join([quote(name) + b":" + quote(text) for name, text in members])
 
 
 def _text(content: Any, path: Sequence[str]) -> str | None:

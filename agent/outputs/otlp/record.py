@@ -46,8 +46,9 @@ ATTRIBUTES: Final = {
     "process.thread.id": "thread.id",
     "process.thread.name": "thread.name",
 }
-MAX_DEPTH: Final = 32
-"""Values nested more deeply are JSON text: decoders of protobuf give up at a hundred messages within one another."""
+MAX_DEPTH: Final = 24
+"""Values nested more deeply are JSON text: decoders of protobuf give up at a hundred messages within one another, and
+an object within an object is three."""
 
 _OWN_SEVERITIES: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _INT64: Final = range(-(2**63), 2**63)

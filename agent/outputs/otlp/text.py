@@ -20,7 +20,8 @@ def request(records: Iterable[Record]) -> bytes:
                 {
                     "resource": {"attributes": [_pair(*each) for each in attributes]},
                     "scopeLogs": [
-                        {"scope": {"name": _text(name)}, "logRecords": made} for name, made in scopes.items()
+                        {**({"scope": {"name": _text(logger)}} if logger else {}), "logRecords": made}
+                        for logger, made in scopes.items()
                     ],
                 }
                 for attributes, scopes in resources.items()
