@@ -56,8 +56,15 @@ class Loki(Receiver):
         invalid: list[str] = []
         behind: str | None = None
         for stream in streams:
+            if any("\ud800" <= c <= "\udfff" for value in stream["stream"].values() for c in value):
+                return web.Response(status=400, text="couldn't parse push request")
             assert stream["stream"], "a stream without labels"
-            name = "{" + ", ".join(f"{k}={json.dumps(v)}" for k, v in sorted(stream["stream"].items())) + "}"
+            stream["stream"].setdefault("service_name", "unknown_service")
+            name = (
+                "{"
+                + ", ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in sorted(stream["stream"].items()))
+                + "}"
+            )
             valid = []
             for when, line, *beside in stream["values"]:
                 if why := self._invalid(name, int(when), line, bool(beside)):

@@ -9,14 +9,13 @@ import asyncio
 import gzip
 import json
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from aiohttp import web
-
-LARGEST_BODY = 64 * 1024**2
 
 
 class Request(NamedTuple):
@@ -28,7 +27,7 @@ class Request(NamedTuple):
     body: bytes
 
 
-Fault = Callable[["Receiver", web.Request, Request], Awaitable[web.StreamResponse]]
+Fault = Callable[["Receiver", web.BaseRequest, Request], Awaitable[web.StreamResponse]]
 
 
 class Receiver:
@@ -43,7 +42,7 @@ class Receiver:
         self._file = file
         self._tls = tls
         self._runner: web.ServerRunner | None = None
-        self._busy: set[asyncio.Task[object]] = set()
+        self._held: socket.socket
         if file is not None and file.exists():
             for line in file.read_bytes().split(b"\n")[:-1]:  # a torn last line was not answered
                 record, _, document = line.partition(b" ")
@@ -66,51 +65,53 @@ class Receiver:
         return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._port}"
 
     async def __aenter__(self) -> Self:
+        # Bound and not listening, it keeps the port ours while we are away; connections are refused meanwhile.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._held.bind(("127.0.0.1", self._port))
+        self._port = self._held.getsockname()[1]
         await self.come_back()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self.go_away()
+        self._held.close()
 
     async def come_back(self) -> None:
-        """Listen, after the first time at the same port."""
-        server = web.Server(self._handle)
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.01)
+        """Listen, at the same port every time."""
+        server = web.Server(
+            self._handle, auto_decompress=False, access_log=None, handler_cancellation=True, lingering_time=0.0
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls, reuse_address=True)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        await web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls, reuse_port=True).start()
 
     async def go_away(self) -> None:
         """Break every connection and listen no more."""
-        for task in self._busy:
-            task.cancel()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            for site in list(runner.sites):
+                await site.stop()
+            for _ in range(3):  # what was just accepted is a connection two turns of the loop later
+                await asyncio.sleep(0)
+            await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        task = asyncio.current_task()
-        assert task is not None
-        self._busy.add(task)
-        try:
-            body = await request.content.read()
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            if request.headers.get("content-encoding") == "gzip" and body[:2] == b"\x1f\x8b":
-                body = gzip.decompress(body)
-            seen = Request(request.method, request.path_qs, headers, body)
-            self.requests.append(seen)
-            if self.faults and request.method in ("POST", "PUT"):
-                return await self.faults.pop(0)(self, request, seen)  # type: ignore[arg-type]  # a fault needs no more
-            return self.answer(seen)
-        finally:
-            self._busy.discard(task)
+        body = await request.content.read()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        if headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        seen = Request(request.method, request.path_qs, headers, body)
+        self.requests.append(seen)
+        if self.faults and request.method in ("POST", "PUT"):
+            return await self.faults.pop(0)(self, request, seen)
+        return self.answer(seen)
 
 
 def refuses(status: int, body: bytes | str = b"", content_type: str = "text/plain", **headers: str) -> Fault:
     """Answers with a status and takes nothing. ``retry_after`` becomes ``Retry-After``."""
 
-    async def fault(server: Receiver, request: web.Request, seen: Request) -> web.StreamResponse:
+    async def fault(server: Receiver, request: web.BaseRequest, seen: Request) -> web.StreamResponse:
         data = body.encode() if isinstance(body, str) else body
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return web.Response(status=status, body=data, headers={**named, "content-type": content_type})
@@ -121,7 +122,7 @@ def refuses(status: int, body: bytes | str = b"", content_type: str = "text/plai
 def hangs_up(*, taken: bool) -> Fault:
     """Closes the connection instead of answering. ``taken`` says whether the records arrived."""
 
-    async def fault(server: Receiver, request: web.Request, seen: Request) -> web.StreamResponse:
+    async def fault(server: Receiver, request: web.BaseRequest, seen: Request) -> web.StreamResponse:
         if taken:
             server.answer(seen)
         if request.transport is not None:
@@ -134,7 +135,7 @@ def hangs_up(*, taken: bool) -> Fault:
 def says_nothing(*, taken: bool) -> Fault:
     """Never answers."""
 
-    async def fault(server: Receiver, request: web.Request, seen: Request) -> web.StreamResponse:
+    async def fault(server: Receiver, request: web.BaseRequest, seen: Request) -> web.StreamResponse:
         if taken:
             server.answer(seen)
         await asyncio.Event().wait()

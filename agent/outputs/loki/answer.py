@@ -34,6 +34,8 @@ _TOO_OLD: Final = re.compile(r"has timestamp too old: [^,]+, oldest acceptable t
 _TOO_FAR_BEHIND: Final = re.compile(r"entry too far behind\b[^']*?oldest acceptable timestamp is: ([^\s',]+)")
 _IGNORED: Final = re.compile(r"total ignored: (\d+) out of (\d+) for stream: (\{.*\})")
 
+_SERVICE_NAME: Final = re.compile(r'(?:, |(?<=\{))service_name="(?:[^"\\]|\\.)*"')
+
 _NOT_THE_RECORDS: Final = (
     "disallowed",
     "missing required labels",
@@ -73,15 +75,21 @@ def refused_entries(body: bytes, entries: Sequence[Entry]) -> list[int]:
     behind = [limit for found in _TOO_FAR_BEHIND.finditer(text) if (limit := unix_ns(found[1])) is not None]
     ignored = _IGNORED.search(text)
     if behind and ignored is not None:
-        of_stream = [i for i, entry in enumerate(entries) if stream_name(entry.labels) == ignored[3].strip()]
+        of_stream = [i for i, entry in enumerate(entries) if _is_called(entry.labels, ignored[3].strip())]
         older = [i for i in of_stream if entries[i].time_ns < max(behind)]
         if len(older) == int(ignored[1]) and len(of_stream) == int(ignored[2]):
             refused |= {*older}
     return sorted(refused)
 
 
-def stream_name(labels: Labels) -> str:
-    """The labels as Loki writes them."""
+def _is_called(labels: Labels, name: str) -> bool:
+    """Whether this is how Loki writes these labels. Where there is no ``service_name`` it adds one of its own."""
+    if all(label != "service_name" for label, _ in labels):
+        name = _SERVICE_NAME.sub("", name).replace("{, ", "{")
+    return _stream_name(labels) == name
+
+
+def _stream_name(labels: Labels) -> str:
     inner = ", ".join(f"{name}={_go_quoted(value)}" for name, value in labels)
     return f"{{{inner}}}"
 

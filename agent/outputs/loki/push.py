@@ -100,7 +100,10 @@ def _text(content: Any, path: Sequence[str]) -> str | None:
         content = content.get(key)
     if type(content) in (int, bool):
         content = str(content).lower()
-    return content[:MAX_VALUE_CHARS] if isinstance(content, str) else None
+    if not isinstance(content, str):
+        return None
+    # Loki refuses a whole push for half a surrogate pair.
+    return content[:MAX_VALUE_CHARS].encode("utf-8", "backslashreplace").decode()
 
 
 def _made_at_ns(record: str) -> int:

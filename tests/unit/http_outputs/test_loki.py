@@ -93,6 +93,7 @@ def test_time_comes_from_the_record_alone(members: dict[str, Any], time_ns: int)
     [
         ("info", "info"),
         ("é" * 600, "é" * MAX_VALUE_CHARS),
+        ("\ud83d", r"\ud83d"),
         (7, "7"),
         (True, "true"),
         (1.5, None),
