@@ -10,14 +10,13 @@ from agent.errors import NoAnswer, Refused, Retryable, SendError
 from tests.contract.destinations.http import HttpDestination
 from tests.contract.destinations.loki import LokiDestination
 from tests.contract.destinations.otlp import OtlpDestination
-from tests.contract.destinations.receiving import ReceiverDestination
 from tests.fakes.batches import document
 
-KINDS = [HttpDestination, LokiDestination, OtlpDestination]
+Kind = type[HttpDestination] | type[LokiDestination] | type[OtlpDestination]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_faults_are_played_once_and_in_their_order(kind: type[ReceiverDestination], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [HttpDestination, LokiDestination, OtlpDestination])
+def test_faults_are_played_once_and_in_their_order(kind: Kind, tmp_path: Path) -> None:
     """A throttled request takes nothing, a lost answer all; what is poisoned never gets there."""
 
     def batch(*ids: str) -> DeliveryBatch:
@@ -36,7 +35,7 @@ def test_faults_are_played_once_and_in_their_order(kind: type[ReceiverDestinatio
             destination.lose_answer()
             assert [await end("a"), await end("b"), await end("c")] == [Retryable, NoAnswer, Outcome]
             await destination.go_away()
-            assert await end("d") is Retryable
+            assert issubclass(await end("d"), Retryable)
             await destination.come_back()
             destination.poison("e")
             assert await end("e") is Refused
