@@ -53,6 +53,8 @@ class HttpClientOptions(TlsClientOptions, kw_only=True, forbid_unknown_fields=Tr
             yield "token", "give either `token` or `username` and `password`"
         if self.proxy is not None and not self.proxy.startswith(("http://", "https://")):
             yield "proxy", "a proxy is an `http://` or `https://` address"
+        if (self.token or self.username) and "authorization" in {key.lower() for key in self.headers}:
+            yield "headers", "give either the header `authorization`, `token`, or `username` and `password`"
         for name in sorted({key.lower() for key in self.headers} & OWN_HEADERS):
             yield "headers", f"the header `{name}` is set by the output itself"
         yield from TlsClientOptions.problems(self)

@@ -42,7 +42,7 @@ def request(records: Iterable[Record]) -> bytes:
         resources.setdefault(record.resource, {}).setdefault(record.logger, []).append(_record(record))
     out = []
     for attributes, scopes in resources.items():
-        parts = [_bytes(b"\x0a", b"".join([_pair(b"\x0a", *each) for each in attributes]))]
+        parts = [_bytes(b"\x0a", b"".join(_pairs(b"\x0a", attributes)))]
         for logger, encoded in scopes.items():
             scope = _bytes(b"\x0a", _bytes(b"\x0a", _text(logger))) if logger else b""
             parts.append(_bytes(b"\x12", b"".join([scope, *encoded])))
@@ -61,7 +61,7 @@ def _record(record: Record) -> bytes:
         parts.append(_bytes(b"\x1a", _text(record.severity_text)))
     if record.body is not None:
         parts.append(_bytes(b"\x2a", _bytes(b"\x0a", _text(record.body))))
-    parts += [_pair(b"\x32", name, value) for name, value in record.attributes.items()]
+    parts += _pairs(b"\x32", record.attributes.items())
     if record.trace_id:
         parts.append(_bytes(b"\x4a", record.trace_id))
     if record.span_id:
@@ -71,20 +71,37 @@ def _record(record: Record) -> bytes:
     return _bytes(b"\x12", b"".join(parts))
 
 
-_remembered: Final[dict[tuple[bytes, str, str], bytes]] = {}
+class _Names(dict[str, bytes]):
+    """A name as the first field of its ``KeyValue``, remembered: most records of a model have the same."""
+
+    def __missing__(self, name: str) -> bytes:
+        if len(self) >= _MAX_REMEMBERED:
+            self.clear()
+        field = self[name] = _bytes(b"\x0a", _text(name))
+        return field
 
 
-def _pair(key: bytes, name: str, value: Any) -> bytes:
-    """A ``KeyValue`` in the field ``key``. Short strings are remembered: most records of a model share most of them."""
-    if type(value) is not str or len(value) > _MAX_REMEMBERED_CHARS:
-        return _bytes(key, _bytes(b"\x0a", _text(name)) + _bytes(b"\x12", _value(value)))
-    found = _remembered.get((key, name, value))
-    if found is None:
-        if len(_remembered) >= _MAX_REMEMBERED:
-            _remembered.clear()
-        found = _bytes(key, _bytes(b"\x0a", _text(name)) + _bytes(b"\x12", _bytes(b"\x0a", _text(value))))
-        _remembered[key, name, value] = found
-    return found
+_names: Final = _Names()
+_remembered: Final[dict[tuple[str, str], bytes]] = {}
+
+
+def _pairs(key: bytes, items: Iterable[tuple[str, Any]]) -> list[bytes]:
+    """Fields ``key`` with a ``KeyValue`` each. Short strings are remembered, for most records share most of them."""
+    out = []
+    for name, value in items:
+        kind = type(value)
+        if kind is str and len(value) <= _MAX_REMEMBERED_CHARS:
+            pair = _remembered.get((name, value))
+            if pair is None:
+                if len(_remembered) >= _MAX_REMEMBERED:
+                    _remembered.clear()
+                pair = _remembered[name, value] = _names[name] + _bytes(b"\x12", _value(value))
+        elif kind is float:
+            pair = _names[name] + b"\x12\x09\x21" + _double(value)
+        else:
+            pair = _names[name] + _bytes(b"\x12", _value(value))
+        out.append(_bytes(key, pair))
+    return out
 
 
 def _value(value: Any) -> bytes:
@@ -101,7 +118,7 @@ def _value(value: Any) -> bytes:
         return b"\x21" + _double(value)
     if type(value) is list:
         return _bytes(b"\x2a", b"".join([_bytes(b"\x0a", _value(item)) for item in value]))
-    return _bytes(b"\x32", b"".join([_pair(b"\x0a", name, item) for name, item in value.items()]))
+    return _bytes(b"\x32", b"".join(_pairs(b"\x0a", value.items())))
 
 
 def _text(text: str) -> bytes:

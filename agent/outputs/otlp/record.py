@@ -87,22 +87,27 @@ _decode: Final = msgspec.json.Decoder(dict[str, Any], float_hook=number).decode
 def record_of(document: bytes) -> Record:
     """The record a document becomes. One that cannot be taken apart is the body, whole."""
     try:
-        flat = _flatten(_read(document))
+        content = _read(document)
+        flat: dict[str, Any] = {}
+        _flatten(flat, "", content, 1)
     except (ValueError, RecursionError):
         return Record((), "", {}, document.decode("utf-8", "replace"))
     record = Record((), "", flat)
-    for place, take in _TAKEN.items():
-        value = flat.get(place)
-        if isinstance(value, str) and take(record, value):
-            del flat[place]
+    resource = []
+    for place in sorted(flat.keys() & _PLACES):
+        value = flat[place]
+        if place in ATTRIBUTES:
+            if ATTRIBUTES[place] not in flat:
+                flat[ATTRIBUTES[place]] = flat.pop(place)
+        elif isinstance(value, str):
+            if place in RESOURCE:
+                resource.append((RESOURCE[place], value))
+                del flat[place]
+            elif _TAKEN[place](record, value):
+                del flat[place]
+    record.resource = tuple(resource)
     if record.severity_number and flat.get("event.severity") == _OWN_SEVERITIES[record.severity_text]:
         del flat["event.severity"]
-    record.resource = tuple(
-        [(name, flat.pop(place)) for place, name in RESOURCE.items() if isinstance(flat.get(place), str)]
-    )
-    for place, name in ATTRIBUTES.items():
-        if place in flat and name not in flat:
-            flat[name] = flat.pop(place)
     return record
 
 
@@ -120,22 +125,17 @@ def _integer(text: str) -> int | str:
     return int(text) if len(text) < 20 else text
 
 
-def _flatten(document: dict[str, Any]) -> dict[str, Any]:
-    """The values by dotted place. Where two have the same, the later one's is numbered."""
-    flat: dict[str, Any] = {}
-
-    def add(prefix: str, members: dict[str, Any], depth: int) -> None:
-        for key, value in members.items():
-            name = prefix + key
-            if type(value) is dict and value and depth < MAX_DEPTH:
-                add(f"{name}.", value, depth + 1)
-            else:
-                if name in flat:
-                    name = f"{name}#{len(flat)}"
-                flat[name] = value if type(value) is str else _plain(value, 1)
-
-    add("", document, 1)
-    return flat
+def _flatten(flat: dict[str, Any], prefix: str, members: dict[str, Any], depth: int) -> None:
+    """Add the values by dotted place. Where two have the same, the later one's is numbered."""
+    for key, value in members.items():
+        name = prefix + key
+        kind = type(value)
+        if kind is dict and value and depth < MAX_DEPTH:
+            _flatten(flat, f"{name}.", value, depth + 1)
+            continue
+        if name in flat:
+            name = f"{name}#{len(flat)}"
+        flat[name] = value if kind is str or kind is float else _plain(value, 1)
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -198,6 +198,8 @@ _TAKEN: Final = {
     "trace.id": _trace,
     "span.id": _span,
 }
+
+_PLACES: Final = frozenset({*_TAKEN, *RESOURCE, *ATTRIBUTES})
 
 
 def _id(text: str, digits: int) -> bytes:

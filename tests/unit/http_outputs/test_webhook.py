@@ -203,6 +203,7 @@ def test_check_says_that_nobody_listens() -> None:
     [
         ({"username": "me"}, "username"),
         ({"token": "t", "username": "me", "password": "p"}, "token"),
+        ({"token": "t", "headers": {"Authorization": "x"}}, "headers"),
         ({"proxy": "socks5://p:1"}, "proxy"),
         ({"headers": {"Content-Type": "x"}}, "headers"),
         ({"client_key": "k"}, "client_key"),
