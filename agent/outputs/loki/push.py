@@ -8,13 +8,13 @@ All of it follows from the document alone, its time too. So a line that is sent 
 and Loki, which shows a line of the same stream, time and text once, can recognise it.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from agent.outputs.instant import unix_ns
+from agent.outputs.loki.pick import picker
 from agent.values import quote
 
 MAX_VALUE_CHARS: Final = 512
@@ -38,44 +38,31 @@ class Entry(msgspec.Struct):
 
 
 class Shape:
-    """What is read of a document: the places of its labels, of the metadata and of its times; nothing else of it is
+    """What is read of a document: the places of its times, its labels and the metadata; nothing else of it is
     decoded."""
 
     def __init__(self, labels: Mapping[str, str], metadata: Mapping[str, str]) -> None:
-        self._labels = [(name, place.split(".")) for name, place in sorted(labels.items())]
-        self._metadata = [(name, place.split(".")) for name, place in metadata.items()]
-        self._times = [place.split(".") for place in _TIMES]
-        self._decode = msgspec.json.Decoder(dict[str, Any]).decode
+        names = sorted(labels)
+        self._labels = [(name, len(_TIMES) + i) for i, name in enumerate(names)]
+        self._metadata = [(name, len(_TIMES) + len(names) + i) for i, name in enumerate(metadata)]
+        wanted = [*_TIMES, *[labels[name] for name in names], *metadata.values()]
+        places = list(dict.fromkeys(wanted))  # each once, and where in what is picked each wanted one is
+        self._at = [places.index(place) for place in wanted]
+        self._pick = picker(places)
 
     def entries(self, ids: Sequence[str], documents: Sequence[bytes]) -> list[Entry]:
         """An entry for each document."""
         return [self._entry(record, document) for record, document in zip(ids, documents, strict=True)]
 
     def _entry(self, record: str, document: bytes) -> Entry:
-        content = self._read(document)
-        labels = tuple([(name, text) for name, path in self._labels if (text := _text(content, path))])
-        time_ns = self._time_ns(content) or _made_at_ns(record)
-        line = quote(document.decode("utf-8", "replace"))
-        metadata = [(name, text) for name, path in self._metadata if (text := _text(content, path))]
+        picked, at = self._pick(document), self._at
+        time_ns = next((ns for i in range(len(_TIMES)) if (ns := unix_ns(picked[at[i]] or ""))), None)
+        labels = tuple([(name, _cut(text)) for name, i in self._labels if (text := picked[at[i]])])
+        metadata = [(name, _cut(text)) for name, i in self._metadata if (text := picked[at[i]])]
         beside = b"," + _object(metadata) if metadata else b""
+        line = quote(document.decode("utf-8", "replace"))
+        time_ns = time_ns or _made_at_ns(record)
         return Entry(labels or NO_LABELS, time_ns, b'["%d",%b%b]' % (time_ns, line, beside))
-
-    def _read(self, document: bytes) -> Any:
-        """The document, as far as it can be read: msgspec refuses half a surrogate pair anywhere in it."""
-        try:
-            return self._decode(document)
-        except ValueError:
-            try:
-                return json.loads(document, parse_int=str)  # an int of over 4,300 digits would be refused
-            except (ValueError, RecursionError):
-                return None
-
-    def _time_ns(self, content: Any) -> int | None:
-        for path in self._times:
-            text = _text(content, path)
-            if text and (time_ns := unix_ns(text)):
-                return time_ns
-        return None
 
 
 def push(entries: Iterable[Entry]) -> bytes:
@@ -92,18 +79,11 @@ def _object(members: Iterable[tuple[str, str]]) -> bytes:
     return b"{%b}" % b",".join([quote(name) + b":" + quote(text) for name, text in members])
 
 
-def _text(content: Any, path: Sequence[str]) -> str | None:
-    """The value at a path as text, cut; None if there is none, or nothing that is a text or a number."""
-    for key in path:
-        if not isinstance(content, dict):
-            return None
-        content = content.get(key)
-    if type(content) in (int, bool):
-        content = str(content).lower()
-    if not isinstance(content, str):
-        return None
-    # Loki refuses a whole push for half a surrogate pair.
-    return content[:MAX_VALUE_CHARS].encode("utf-8", "backslashreplace").decode()
+def _cut(text: str) -> str:
+    """A value within Loki's bounds: not too long, and without half a surrogate pair, for which it refuses a whole
+    push."""
+    text = text[:MAX_VALUE_CHARS]
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _made_at_ns(record: str) -> int:
