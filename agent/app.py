@@ -37,9 +37,12 @@ from agent.model import identity
 from agent.outputs import OutputConfig
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.firehose.config import FirehoseConfig
+from agent.outputs.http.config import HttpOutputConfig
 from agent.outputs.kinesis.config import KinesisConfig
 from agent.outputs.local.config import LocalConfig
+from agent.outputs.loki.config import LokiConfig
 from agent.outputs.ndjson.config import NdjsonConfig
+from agent.outputs.otlp.config import OtlpOutputConfig
 from agent.outputs.stdout.config import StdoutConfig
 from agent.pipeline import Pipeline, Processor
 from agent.processors.enrich import enrich
@@ -127,14 +130,29 @@ def make_output(config: OutputConfig) -> Output:
             from agent.outputs.kinesis.output import KinesisOutput
 
             return KinesisOutput(config)
+        case HttpOutputConfig():
+            memory.load_aiohttp()
+            from agent.outputs.http.output import HttpOutput
+
+            return HttpOutput(config)
         case LocalConfig():
             from agent.outputs.local.output import LocalOutput
 
             return LocalOutput(config)
+        case LokiConfig():
+            memory.load_aiohttp()
+            from agent.outputs.loki.output import LokiOutput
+
+            return LokiOutput(config)
         case NdjsonConfig():
             from agent.outputs.ndjson.output import NdjsonOutput
 
             return NdjsonOutput(config)
+        case OtlpOutputConfig():
+            memory.load_aiohttp()
+            from agent.outputs.otlp.output import OtlpOutput
+
+            return OtlpOutput(config)
         case StdoutConfig():
             from agent.outputs.stdout.output import StdoutOutput
 
@@ -153,7 +171,7 @@ def make_lookup(config: OutputConfig) -> Verifiable | None:
             from agent.outputs.elasticsearch.verify import ElasticsearchLookup
 
             return ElasticsearchLookup(config)
-        case FirehoseConfig() | KinesisConfig() | LocalConfig() | NdjsonConfig() | StdoutConfig():
+        case _:
             return None
 
 

@@ -96,11 +96,13 @@ class Outcome(msgspec.Struct):
     ``duplicates`` of the delivered ones were there already; ``failure_store`` went to the server's own failure store.
     ``rejected`` and ``too_large`` map an index to the reason the other end gave; ``retry`` lists indexes to be sent
     again. ``overloaded`` says that some of those were too much for the other end just now, ``in_doubt`` that some of
-    them may have arrived.
+    them may have arrived. ``refused_unnamed`` records were refused by a server that does not say which: they are among
+    the delivered.
     """
 
     duplicates: int = 0
     failure_store: int = 0
+    refused_unnamed: int = 0
     retry: list[int] = []
     rejected: dict[int, str] = {}
     too_large: dict[int, str] = {}

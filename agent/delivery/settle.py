@@ -131,7 +131,13 @@ class Settling:
 
     def _answered(self, part: _Part, outcome: Outcome) -> None:
         batch = part.batch
-        self._subscription.note({"duplicates": outcome.duplicates, "failure_store": outcome.failure_store})
+        self._subscription.note(
+            {
+                "duplicates": outcome.duplicates,
+                "failure_store": outcome.failure_store,
+                "refused_unnamed": outcome.refused_unnamed,
+            }
+        )
         self._look_for_repeats(batch, outcome)
         if outcome.rejected and part.form is _Form.AS_IT_IS:
             self._rescue(part, outcome.rejected)

@@ -4,12 +4,25 @@ from typing import get_args
 
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.firehose.config import FirehoseConfig
+from agent.outputs.http.config import HttpOutputConfig
 from agent.outputs.kinesis.config import KinesisConfig
 from agent.outputs.local.config import LocalConfig
+from agent.outputs.loki.config import LokiConfig
 from agent.outputs.ndjson.config import NdjsonConfig
+from agent.outputs.otlp.config import OtlpOutputConfig
 from agent.outputs.stdout.config import StdoutConfig
 
-OutputConfig = ElasticsearchConfig | FirehoseConfig | KinesisConfig | LocalConfig | NdjsonConfig | StdoutConfig
+OutputConfig = (
+    ElasticsearchConfig
+    | FirehoseConfig
+    | HttpOutputConfig
+    | KinesisConfig
+    | LocalConfig
+    | LokiConfig
+    | NdjsonConfig
+    | OtlpOutputConfig
+    | StdoutConfig
+)
 """What an entry of ``outputs`` can be, told apart by its ``type``."""
 
 OUTPUTS: tuple[type[OutputConfig], ...] = get_args(OutputConfig)

@@ -50,7 +50,7 @@ class Cursor(msgspec.Struct):
     appended to the queue up to the end of frame ``low``; ``start_total`` the same when this output joined. So
     ``start_total + sum(counts) == low_total + sum(done.records)`` always, which the ledger checks. ``counts`` is keyed
     by fate (``delivered``, ``rescued``, ``dead_lettered``, ``damaged``, ``dropped.<reason>``, ``filtered.<rule>``);
-    ``noted`` counts what does not enter the sum (``duplicates``, ``failure_store``, ``retried``).
+    ``noted`` counts what does not enter the sum (``duplicates``, ``failure_store``, ``retried`` …).
 
     ``dropped_through`` is the last frame dropped by policy, ``dropped_total`` the queue's total behind it and
     ``dropped_fate`` what its records were counted as. Frames up to it that are not finished were at the output when

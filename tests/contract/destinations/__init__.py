@@ -3,16 +3,22 @@
 from tests.contract.destinations.destination import Destination
 from tests.contract.destinations.elasticsearch import Elasticsearch
 from tests.contract.destinations.firehose import Firehose
+from tests.contract.destinations.http import HttpDestination
 from tests.contract.destinations.kinesis import Kinesis
 from tests.contract.destinations.local import LocalStore
+from tests.contract.destinations.loki import LokiDestination
 from tests.contract.destinations.ndjson import NdjsonFile
+from tests.contract.destinations.otlp import OtlpDestination
 
 DESTINATIONS: list[type[Destination]] = [
     Elasticsearch,
     Firehose,
+    HttpDestination,
     Kinesis,
     LocalStore,
+    LokiDestination,
     NdjsonFile,
+    OtlpDestination,
 ]
 
 __all__ = ["DESTINATIONS", "Destination"]

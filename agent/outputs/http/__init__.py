@@ -1,0 +1,1 @@
+"""Batches of documents to any HTTP server: a webhook."""

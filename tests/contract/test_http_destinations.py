@@ -1,0 +1,44 @@
+"""The other ends of the outputs over plain HTTP do what the suite over all outputs asks of them."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent.delivery.contract import DeliveryBatch, Outcome
+from agent.errors import NoAnswer, Refused, Retryable, SendError
+from tests.contract.destinations.http import HttpDestination
+from tests.contract.destinations.loki import LokiDestination
+from tests.contract.destinations.otlp import OtlpDestination
+from tests.fakes.batches import document
+
+Kind = type[HttpDestination] | type[LokiDestination] | type[OtlpDestination]
+
+
+@pytest.mark.parametrize("kind", [HttpDestination, LokiDestination, OtlpDestination])
+def test_faults_are_played_once_and_in_their_order(kind: Kind, tmp_path: Path) -> None:
+    """A throttled request takes nothing, a lost answer all; what is poisoned never gets there."""
+
+    def batch(*ids: str) -> DeliveryBatch:
+        return DeliveryBatch.of_documents("test-default", [*ids], [document(0, event={"id": i}) for i in ids])
+
+    async def story() -> None:
+        async with asyncio.timeout(20), kind(tmp_path) as destination, destination.output() as output:
+
+            async def end(*ids: str) -> type[Outcome] | type[SendError]:
+                try:
+                    return type(await output.send(batch(*ids)))
+                except SendError as error:
+                    return type(error)
+
+            destination.throttle(1)
+            destination.lose_answer()
+            assert [await end("a"), await end("b"), await end("c")] == [Retryable, NoAnswer, Outcome]
+            await destination.go_away()
+            assert issubclass(await end("d"), Retryable)
+            await destination.come_back()
+            destination.poison("e")
+            assert await end("e") is Refused
+            assert sorted(await destination.received()) == ["b", "c"]
+
+    asyncio.run(story())
