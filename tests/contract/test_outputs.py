@@ -75,7 +75,8 @@ def test_lost_answer_leads_to_a_repeat(kind: type[Destination], tmp_path: Path) 
             await run.until_delivered()
             destination.lose_answer()
             await run.append(20)
-            await run.until_failures(1)
+            if not destination.repeats_itself:
+                await run.until_failures(1)
             await run.append(20)
             await run.until_delivered()
             assert (await run.finish()).balances

@@ -1,6 +1,8 @@
-"""``when`` with the real agent: two outputs with opposite queries share the records between them."""
+"""``when`` with the real agent: two outputs with opposite queries share the records between them. ``MODELTAIL_SOAK=1``
+writes more of them and kills more often."""
 
 import json
+import os
 import random
 import threading
 import time
@@ -9,8 +11,9 @@ from pathlib import Path
 from tests.e2e.agent_process import AgentProcess
 from tests.e2e.delivered import in_the_store
 
-RECORDS = 20_000
-KILLS = 4
+SOAK = bool(os.environ.get("MODELTAIL_SOAK"))
+RECORDS = 100_000 if SOAK else 20_000
+KILLS = 15 if SOAK else 4
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "something else")
 
 

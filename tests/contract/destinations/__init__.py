@@ -1,7 +1,7 @@
 """The other ends of outputs: what the suite of `test_outputs.py` runs over."""
 
 from tests.contract.destinations.destination import Destination
-from tests.contract.destinations.elasticsearch import Elasticsearch
+from tests.contract.destinations.elasticsearch import Elasticsearch, ElasticsearchDestination
 from tests.contract.destinations.firehose import Firehose
 from tests.contract.destinations.http import HttpDestination
 from tests.contract.destinations.kinesis import Kinesis
@@ -12,6 +12,7 @@ from tests.contract.destinations.otlp import OtlpDestination
 
 DESTINATIONS: list[type[Destination]] = [
     Elasticsearch,
+    ElasticsearchDestination,
     Firehose,
     HttpDestination,
     Kinesis,

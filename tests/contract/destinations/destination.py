@@ -18,6 +18,9 @@ class Destination:
     """Whether it can refuse a record for what it is: ``poison`` works."""
     loses_answers: ClassVar[bool] = True
     """Whether ``lose_answer`` works."""
+    repeats_itself: ClassVar[bool] = False
+    """Whether its output repeats what had no answer by itself, because only then the other end can tell that it is the
+    same: the delivery loop then sees no failure."""
     throttles: ClassVar[bool] = True
     """Whether ``throttle`` works."""
     goes_away: ClassVar[bool] = True

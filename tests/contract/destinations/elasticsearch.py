@@ -10,13 +10,13 @@ from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.faults import hangs_up, refuses
 
 
-class Elasticsearch(Destination):
+class ElasticsearchDestination(Destination):
     """One node."""
 
     recognises = True
     rejects = True
 
-    async def __aenter__(self) -> "Elasticsearch":
+    async def __aenter__(self) -> "ElasticsearchDestination":
         self._server = FakeElasticsearch()
         await self._server.__aenter__()
         return self
