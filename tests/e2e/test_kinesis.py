@@ -38,6 +38,8 @@ def _agent(folder: Path, log: Path, output: dict[str, Any]) -> AgentProcess:
             "outputs": [
                 {
                     "id": OUTPUT,
+                    "request_timeout": "5s",
+                    "connect_timeout": "5s",
                     "region": REGION,
                     "stream": STREAM,
                     "delivery": {"backoff_initial": "50ms", "backoff_max": "500ms", "batch_records": 1000},
