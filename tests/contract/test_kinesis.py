@@ -327,7 +327,7 @@ def test_document_larger_than_a_record_does_not_hold_up_the_others(side: Side, t
         batch.documents()[2] = b'{"event":{"id":"id-00002"},"m":"%s"}' % os.urandom(1_100_000).hex().encode()
         outcome = await output.send(batch)
         assert list(outcome.too_large) == [2]
-        assert "2200" in outcome.too_large[2] or "bytes" in outcome.too_large[2]
+        assert " bytes" in outcome.too_large[2]
         assert outcome == Outcome(too_large=outcome.too_large)
         assert sorted(await there.received()) == [record for record in batch.ids() if record != "id-00002"]
 

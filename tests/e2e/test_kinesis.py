@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ LONG = os.environ.get("MODELTAIL_SOAK") == "1"
 RECORDS = 100_000 if LONG else 20_000
 SECONDS = 20.0 if LONG else 4.0
 STREAM = "inference"
+OUTPUT = "aws"
 
 Prepare = Callable[[AwsApi], Awaitable[None]]
 Read = Callable[[AwsApi], Awaitable[list[bytes]]]
@@ -35,6 +37,9 @@ def _agent(folder: Path, log: Path, output: dict[str, Any]) -> AgentProcess:
             "inputs": [{"type": "file", "paths": [str(log)]}],
             "outputs": [
                 {
+                    "id": OUTPUT,
+                    "request_timeout": "5s",
+                    "connect_timeout": "5s",
                     "region": REGION,
                     "stream": STREAM,
                     "delivery": {"backoff_initial": "50ms", "backoff_max": "500ms", "batch_records": 1000},
@@ -51,6 +56,14 @@ def _model(log: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-m", "tests.e2e.model_log", *arguments])
 
 
+async def _until_delivered(agent: AgentProcess, records: int) -> None:
+    """Wait until so many are there."""
+    deadline = time.monotonic() + 60
+    while sum((await asyncio.to_thread(agent.ledger))["outputs"][OUTPUT]["fates"].values()) < records:
+        assert time.monotonic() < deadline, agent.log_text()[-3000:]
+        await asyncio.sleep(0.02)
+
+
 async def _collect(
     folder: Path, server: ServerProcess, url: str, output: dict[str, Any], prepare: Prepare, read: Read
 ) -> list[bytes]:
@@ -62,7 +75,7 @@ async def _collect(
         with _agent(folder, log, {**output, "endpoint": front.url}) as agent:
             await asyncio.to_thread(agent.start)
             with _model(log) as model:
-                await asyncio.sleep(SECONDS * 0.25)
+                await _until_delivered(agent, RECORDS // 10)
                 agent.kill()
                 await asyncio.to_thread(agent.start)
                 front.faults += [
@@ -72,9 +85,10 @@ async def _collect(
                     says(500, "InternalFailure"),
                     hangs_up(taken=False),
                 ]
-                await asyncio.sleep(SECONDS * 0.25)
+                await _until_delivered(agent, RECORDS // 2)
                 await front.go_away()
                 there = await read(api)
+                assert there
                 server.kill()
                 await asyncio.to_thread(server.start)
                 await prepare(api)
@@ -83,7 +97,6 @@ async def _collect(
             await asyncio.to_thread(agent.wait_until_queued_is_zero, RECORDS)
             assert await asyncio.to_thread(agent.stop) == 0, agent.log_text()
         assert not front.faults
-    assert there, "the server was killed before anything was there"
     ledger = read_ledger(agent.queue)
     assert ledger.balances
     (line,) = ledger.outputs.values()

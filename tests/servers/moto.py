@@ -16,13 +16,18 @@ KEYS = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "secret-of-the-exam
 
 
 class MotoServer(ServerProcess):
-    """One server; ``kill`` and ``start`` make it forget everything."""
+    """One server; ``kill`` and ``start`` make it forget everything.
 
-    def __init__(self, folder: Path) -> None:
+    With ``open_for`` it takes any credentials for so many requests only; then it wants signatures that are good and
+    users who may do what they ask for.
+    """
+
+    def __init__(self, folder: Path, open_for: int | None = None) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        super().__init__(command, lambda: listens(port), folder / "moto.log")
+        environment = {} if open_for is None else {"INITIAL_NO_AUTH_ACTION_COUNT": str(open_for)}
+        super().__init__(command, lambda: listens(port), folder / "moto.log", environment=environment)
 
 
 @contextmanager
