@@ -1,8 +1,8 @@
 """A Loki, as far as its push API goes (Loki 3.7, ``pkg/distributor``, ``pkg/ingester/stream.go``).
 
 It takes lines one by one: what is too old, too new, too long or too far behind its stream it refuses, the rest of the
-push it takes, and the answer is a 400 that quotes some of what was refused. A line that is there already, same stream,
-time and text, is there once.
+push it takes, and the answer is a 400 that quotes some of what was refused. Of the same line in the same stream twice
+it drops the second only while it fills the same block; here that is the last line.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ MAX_LINE_BYTES: Final = 256 * 1024
 
 
 class Loki(Receiver):
-    """Keeps each line once, by stream; in ``records`` stand stream, time and line as JSON. With ``tenants`` every push
+    """Keeps the lines; in ``records`` stand stream, time and line as JSON. With ``tenants`` every push
     needs one of them; ``now_ns`` is its clock if it is not the real one."""
 
     def __init__(self, *, tenants: frozenset[str] = frozenset(), now_ns: int | None = None, **options: Any) -> None:
@@ -35,11 +35,11 @@ class Loki(Receiver):
         self.tenants = tenants
         self.now_ns = now_ns
         self.allows_metadata = True
-        self.streams: dict[str, dict[tuple[int, str], dict[str, str]]] = {}
+        self.streams: dict[str, list[tuple[int, str, dict[str, str]]]] = {}
         self._newest: dict[str, int] = {}
         for _, kept in self.records:
             name, when, line = json.loads(kept)
-            self.streams.setdefault(name, {})[when, line] = {}
+            self.streams.setdefault(name, []).append((when, line, {}))
             self._newest[name] = max(self._newest.get(name, 0), when)
 
     def answer(self, request: Request) -> web.Response:
@@ -98,7 +98,7 @@ class Loki(Receiver):
 
     def _ingest(self, name: str, entries: list[tuple[int, str, dict[str, str]]]) -> str | None:
         """Take what is not too far behind; what to answer if anything is."""
-        there = self.streams.setdefault(name, {})
+        there = self.streams.setdefault(name, [])
         refused = []
         for when, line, beside in entries:
             cutoff = self._newest.get(name, 0) - HALF_CHUNK_NS
@@ -109,8 +109,8 @@ class Loki(Receiver):
                 )
                 continue
             self._newest[name] = max(self._newest.get(name, 0), when)
-            if (when, line) not in there:
-                there[when, line] = beside
+            if not there or there[-1][:2] != (when, line):
+                there.append((when, line, beside))
                 self.keep([(id_of(line.encode()), json.dumps([name, when, line]).encode())])
         if not refused:
             return None

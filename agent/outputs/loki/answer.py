@@ -8,15 +8,15 @@ make the whole answer a 400, and all other lines of the push are taken (Loki 3, 
     entry with timestamp TIME ignored, reason: 'entry too far behind, … oldest acceptable timestamp is: TIME',
     … total ignored: 3 out of 10 for stream: {a="b"}
 
-The limit of the first kind is the same for all lines, so it names them: all that are older. In the second the limit
-moves while a push is worked through; there the lines older than it are the refused ones if they are as many as it says.
-Where neither tells, the push is halved until the culprit is alone. Lines that were taken are then sent once more, which
-Loki recognises.
+The limit of the first kind is the same for all lines, so it names them: all that are older. When nothing else is in the
+answer, and they are as many as it counts, all others are there. In the second kind the limit moves while a push is
+worked through; the lines older than it are the refused ones if they are as many as it says, but what else was refused
+it hides, so the others are sent once more. Where neither tells, the push is halved until the culprit is alone.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,11 @@ _MAX_SAID_CHARS: Final = 400
 
 _TOO_OLD: Final = re.compile(r"has timestamp too old: [^,]+, oldest acceptable timestamp is: ([^\s',]+)")
 _TOO_FAR_BEHIND: Final = re.compile(r"entry too far behind\b[^']*?oldest acceptable timestamp is: ([^\s',]+)")
+_ALL_TOO_OLD: Final = re.compile(
+    r"(?:(?:^|; )(?:\d+ errors like: )?entry for stream '\{.*?\}' has timestamp too old: [^,]+, "
+    r"oldest acceptable timestamp is: [^\s';,]+)+\s*"
+)
+_COUNTED: Final = re.compile(r"(?:^|; )(?:(\d+) errors like: )?entry for stream '")
 _IGNORED: Final = re.compile(r"total ignored: (\d+) out of (\d+) for stream: (\{.*\})")
 
 _SERVICE_NAME: Final = re.compile(r'(?:, |(?<=\{))service_name="(?:[^"\\]|\\.)*"')
@@ -47,8 +52,10 @@ _NOT_THE_RECORDS: Final = (
 
 
 def is_taken(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether every line was taken. A success with a page of HTML is somebody else's. Raises ``NoAnswer`` then."""
-    if not 200 <= status < 300:
+    """Whether every line was taken. A success with a page of HTML is somebody else's. Raises ``NoAnswer`` then.
+
+    A tenant whose ingestion is blocked is answered 260, and nothing is taken."""
+    if status not in (200, 204):
         return False
     if headers.get("content-type", "").lower().startswith("text/html"):
         raise NoAnswer("the answer is a page of HTML: is this address Loki's?")
@@ -63,9 +70,16 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> SendError:
     return refusal(status, headers, text or f"status {status}", "Loki")
 
 
-def refused_entries(body: bytes, entries: Sequence[Entry]) -> list[int]:
-    """Which entries of a push a 400 certainly refused; empty when there is no telling. Not all of them may be among
-    these: what is left is to be sent again."""
+class Refusals(NamedTuple):
+    """Which entries of a push a 400 certainly refused; none when there is no telling. Unless ``are_all``, others may
+    have been refused too, and what is left is to be sent again."""
+
+    entries: list[int]
+    are_all: bool
+
+
+def refusals(body: bytes, entries: Sequence[Entry]) -> Refusals:
+    """What a 400 says of the entries of its push."""
     text = body.decode("utf-8", "replace")[:MAX_BODY_CHARS]
     refused: set[int] = set()
     oldest = [limit for found in _TOO_OLD.finditer(text) if (limit := unix_ns(found[1])) is not None]
@@ -79,7 +93,9 @@ def refused_entries(body: bytes, entries: Sequence[Entry]) -> list[int]:
         older = [i for i in of_stream if entries[i].time_ns < max(behind)]
         if len(older) == int(ignored[1]) and len(of_stream) == int(ignored[2]):
             refused |= {*older}
-    return sorted(refused)
+    counted = sum(int(n or 1) for n in _COUNTED.findall(text))
+    are_all = len(text) < MAX_BODY_CHARS and _ALL_TOO_OLD.fullmatch(text) is not None and counted == len(refused)
+    return Refusals(sorted(refused), are_all)
 
 
 def _is_called(labels: Labels, name: str) -> bool:

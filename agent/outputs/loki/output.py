@@ -5,7 +5,7 @@ from typing import Self
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import Refused, SendError
 from agent.outputs.http_client.client import HttpClient
-from agent.outputs.loki.answer import failure, is_taken, refused_entries, said
+from agent.outputs.loki.answer import failure, is_taken, refusals, said
 from agent.outputs.loki.config import TENANT_HEADER, LokiConfig
 from agent.outputs.loki.push import Shape, push
 
@@ -13,7 +13,7 @@ _JSON = {"content-type": "application/json"}
 
 
 class LokiOutput:
-    """Pushes lines. At least once; a line that comes twice is the same in stream, time and text, and shown once."""
+    """Pushes lines. At least once; a line that comes twice is the same in stream, time and text."""
 
     ordered = False
 
@@ -32,8 +32,8 @@ class LokiOutput:
         await self._client.__aexit__(None, None, None)
 
     async def send(self, batch: DeliveryBatch) -> Outcome:
-        """Send once. When lines were refused for their time, those are rejected and the others sent again: they are
-        there, most likely, but only a success says so."""
+        """Send once. When lines were refused for their time, those are rejected. The others are sent again if Loki does
+        not say that these were all: they are there, most likely, but only a success says so."""
         entries = self._shape.entries(batch.ids(), batch.documents())
         answer = await self._client.send("POST", self._config.path, push(entries), self._headers)
         if is_taken(answer.status, answer.headers):
@@ -42,12 +42,13 @@ class LokiOutput:
         trouble = failure(answer.status, answer.headers, answer.body)
         if not isinstance(trouble, Refused):
             raise trouble
-        refused = refused_entries(answer.body, entries)
+        refused, are_all = refusals(answer.body, entries)
         if not refused:
             raise self._client.refused(trouble, batch.count)
-        reason = said(answer.body)
-        others = sorted({*range(batch.count)}.difference(refused))
-        return Outcome(rejected=dict.fromkeys(refused, reason), retry=others, in_doubt=True)
+        rejected = dict.fromkeys(refused, said(answer.body))
+        if are_all:
+            return Outcome(rejected=rejected)
+        return Outcome(rejected=rejected, retry=[i for i in range(batch.count) if i not in rejected], in_doubt=True)
 
     async def check(self) -> list[str]:
         """Whether a push without streams is answered as Loki does: it takes it, or says that it is empty."""

@@ -4,8 +4,8 @@ The JSON form of ``POST /loki/api/v1/push`` (Grafana Loki 3, "Loki HTTP API", in
 
     {"streams": [{"stream": {LABEL: VALUE, …}, "values": [[NANOSECONDS, LINE, {NAME: VALUE, …}], …]}, …]}
 
-All of it follows from the document alone, its time too. So a line that is sent once more is the same to the last bit,
-and Loki, which shows a line of the same stream, time and text once, can recognise it.
+All of it follows from the document alone, its time too. So a line that is sent once more is the same to the last bit:
+Loki drops it if it still fills the block that has the first one, and whoever reads both can tell.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -16,7 +16,6 @@ class LokiDestination(ReceiverDestination):
     """A Loki that takes lines one by one. Its clock stands where the suite's documents were written, or they would be
     too old for it."""
 
-    recognises = True
     rejects = True
 
     def __init__(self, folder: Path) -> None:
