@@ -9,7 +9,7 @@ TEST_STAMP := $(VENV)/test.stamp
 RUNTIME := $(VENV)/runtime
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint unit soak bench bench-inputs pins generated clean
+.PHONY: run test lint unit soak bench bench-inputs lambda pins generated clean
 
 run: $(RUN_STAMP) ## An example model, a trickle of requests, and modeltail beside it.
 	@$(BIN)/python -m examples.run $(if $(FOR),--for $(FOR))
@@ -35,6 +35,9 @@ bench: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure beside rsyslog; writes docs/per
 
 bench-inputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each input: rate, CPU and drops. ONLY="udp tcp" for some.
 	$(BIN)/python -m bench.inputs $(ONLY)
+
+lambda: ## The zip of the AWS Lambda function; it needs Python and nothing else.
+	$(PYTHON) deploy/aws/lambda/build.py
 
 generated: $(TEST_STAMP) ## What is written from the code: the schema and the reference of the configuration.
 	$(BIN)/modeltail config schema > config/agent.schema.json
