@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modeltail_lambda.archive import Archive
@@ -15,9 +16,9 @@ from modeltail_lambda.document import read_document
 from modeltail_lambda.result import Taken
 from modeltail_lambda.unit import Unit
 
-from tests.deploy.aws.stream import OTHER_RUN, RUN, SHARD, document, gzipped, record
+from tests.deploy.aws.stream import FIRST_SEQUENCE, OTHER_RUN, RUN, SHARD, document, gzipped, record
 from tests.fakes.s3_client import FakeS3, Fault, Killed
-from tests.servers.event_source import EventSource
+from tests.servers.event_source import EventSource, event_of
 from tests.servers.lambda_runtime import FunctionFailed
 
 FAULTS: st.SearchStrategy[Fault] = st.sampled_from(
@@ -129,3 +130,47 @@ def test_records_are_written_byte_for_byte() -> None:
     source.deliver(SHARD, event_records)
     (body,) = s3.objects.values()
     assert gzip.decompress(body) == odd + b"\n"
+
+
+class _LatePut(FakeS3):
+    """The put of a function that was killed arrives when the next invocation has looked already."""
+
+    late: bytes | None = b"what the killed function sent"
+
+    def put_object(self, *, Key: str, **arguments: Any) -> None:
+        if self.late is not None:
+            self.objects[Key], self.late = self.late, None
+        super().put_object(Key=Key, **arguments)
+
+
+def test_object_that_arrives_late_is_not_written_over() -> None:
+    """The key is that of the Kinesis record: what a killed function sent for it stays, and counts as a repeat."""
+    s3 = _LatePut()
+    event = event_of("stream", SHARD, [record(gzipped([document(1), document(2)]))])
+    report = consume(event, [Archive(s3, "bucket", "logs/")], None, time.monotonic() + 60, 1)
+    assert list(s3.objects.values()) == [b"what the killed function sent"]
+    assert (report.stored, report.duplicates, report.failed) == ({"s3": 0}, {"s3": 2}, {})
+
+
+def test_failure_ends_the_work_on_its_shard_only() -> None:
+    """The answer names the first failed record of each shard, and nothing behind it was begun."""
+    other = "shardId-000000000001"
+    events = [
+        event_of("stream", shard, [record(gzipped([document(i)]), i) for i in range(3)]) for shard in (SHARD, other)
+    ]
+    event = {"Records": [each for event in events for each in event["Records"]]}
+    index = FakeIndex(deque([0, 1, 0]))
+    report = consume(event, [index], None, time.monotonic() + 60, 1)
+    assert report.answer() == {"batchItemFailures": [{"itemIdentifier": str(FIRST_SEQUENCE + 1)}]}
+    assert set(report.failed) == {SHARD}
+
+
+def test_time_that_is_up_puts_off_what_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slice is done whole; the one for which no time is left comes again, and is not a failure of any record."""
+    monkeypatch.setattr("modeltail_lambda.consume.SLICE_BYTES", 1)
+    event = event_of("stream", SHARD, [record(gzipped([document(i)]), i) for i in range(3)])
+    report = consume(event, [FakeIndex(deque())], None, time.monotonic() + 1, 5)
+    assert (report.answer(), report.put_off) == (
+        {"batchItemFailures": [{"itemIdentifier": str(FIRST_SEQUENCE + 1)}]},
+        1,
+    )
