@@ -36,6 +36,8 @@ from agent.log import Log
 from agent.model import identity
 from agent.outputs import OutputConfig
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
+from agent.outputs.firehose.config import FirehoseConfig
+from agent.outputs.kinesis.config import KinesisConfig
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.ndjson.config import NdjsonConfig
 from agent.outputs.stdout.config import StdoutConfig
@@ -114,6 +116,16 @@ def make_output(config: OutputConfig) -> Output:
             from agent.outputs.elasticsearch.output import ElasticsearchOutput
 
             return ElasticsearchOutput(config)
+        case FirehoseConfig():
+            memory.load_aiohttp()
+            from agent.outputs.firehose.output import FirehoseOutput
+
+            return FirehoseOutput(config)
+        case KinesisConfig():
+            memory.load_aiohttp()
+            from agent.outputs.kinesis.output import KinesisOutput
+
+            return KinesisOutput(config)
         case LocalConfig():
             from agent.outputs.local.output import LocalOutput
 
@@ -140,7 +152,7 @@ def make_lookup(config: OutputConfig) -> Verifiable | None:
             from agent.outputs.elasticsearch.verify import ElasticsearchLookup
 
             return ElasticsearchLookup(config)
-        case LocalConfig() | NdjsonConfig() | StdoutConfig():
+        case FirehoseConfig() | KinesisConfig() | LocalConfig() | NdjsonConfig() | StdoutConfig():
             return None
 
 

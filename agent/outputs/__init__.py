@@ -3,11 +3,13 @@
 from typing import get_args
 
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
+from agent.outputs.firehose.config import FirehoseConfig
+from agent.outputs.kinesis.config import KinesisConfig
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.ndjson.config import NdjsonConfig
 from agent.outputs.stdout.config import StdoutConfig
 
-OutputConfig = ElasticsearchConfig | LocalConfig | NdjsonConfig | StdoutConfig
+OutputConfig = ElasticsearchConfig | FirehoseConfig | KinesisConfig | LocalConfig | NdjsonConfig | StdoutConfig
 """What an entry of ``outputs`` can be, told apart by its ``type``."""
 
 OUTPUTS: tuple[type[OutputConfig], ...] = get_args(OutputConfig)

@@ -1,6 +1,9 @@
 """moto's server: Kinesis, Firehose and S3 on loopback. It keeps everything in memory and takes any credentials."""
 
+import atexit
+import functools
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,3 +34,13 @@ def moto_server(folder: Path) -> Iterator[MotoServer]:
         yield server
     finally:
         server.kill()
+
+
+@functools.cache
+def shared_moto() -> MotoServer:
+    """One server for all tests of this process; name streams and buckets so that nobody else has them."""
+    folder = tempfile.TemporaryDirectory(prefix="modeltail-moto-")
+    atexit.register(folder.cleanup)
+    server = MotoServer(Path(folder.name))
+    server.start()
+    return server

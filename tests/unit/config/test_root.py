@@ -23,6 +23,8 @@ REPOSITORY = Path(__file__).parents[3]
 EXAMPLES = sorted((REPOSITORY / "config/examples").glob("*.yaml"))
 SCHEMA = schema_of(AgentConfig, "modeltail's configuration")
 
+KINDS = [f"`{output.__struct_config__.tag}`" for output in OUTPUTS]
+
 SMALL = """\
 model: {name: m}
 inputs: [{type: stdin}]
@@ -102,7 +104,7 @@ def test_schema_and_loader_agree(addition: str, good: bool) -> None:
         ("inputs:", "a.yaml:1:8: inputs: has no value; give it one, or remove the line"),
         (
             "outputs: [{type: elastic}]",
-            "a.yaml:1:18: outputs[0].type: must be `elasticsearch`, `local`, `ndjson` or `stdout`, not `elastic`; "
+            f"a.yaml:1:18: outputs[0].type: must be {', '.join(KINDS[:-1])} or {KINDS[-1]}, not `elastic`; "
             "did you mean `elasticsearch`?",
         ),
         (
