@@ -11,6 +11,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from io import BytesIO
 from typing import Any, NamedTuple, Self
 from xml.sax.saxutils import escape
 
@@ -112,13 +113,15 @@ class AwsFaults:
             await request.read(),
         )
         self.seen.append(asked)
-        if self.strikes(asked) and self.faults:
-            return await self.faults.popleft()(self, request, asked)
-        return answer(await self.pass_on(asked))
+        try:
+            if self.strikes(asked) and self.faults:
+                return await self.faults.popleft()(self, request, asked)
+            return answer(await self.pass_on(asked))
+        except aiohttp.ClientError:  # nobody is there behind us, or not any more
+            return _hang_up(request)
 
     async def pass_on(self, asked: Asked, body: bytes | None = None) -> Answered:
-        """What the server behind answers to a request, or to another body in its place. A server that is not there
-        breaks the connection."""
+        """What the server behind answers to a request, or to another body in its place."""
         headers = CIMultiDict((n, v) for n, v in asked.headers.items() if n.lower() not in _OF_THE_CONNECTION)
         if body is not None:
             headers["content-length"] = str(len(body))
@@ -128,7 +131,7 @@ class AwsFaults:
             asked.method,
             url,
             headers=headers,
-            data=data or None,
+            data=BytesIO(data) if data else None,
             allow_redirects=False,
             skip_auto_headers=("content-type", "user-agent", "accept", "accept-encoding"),
         ) as answered:
@@ -228,11 +231,15 @@ def hangs_up(*, taken: bool, half_answered: bool = False) -> Fault:
             with suppress(ConnectionError):
                 await response.prepare(request)
                 await response.write(b'{"FailedRecordCount":0,')
-        if request.transport is not None:  # else the other side was quicker
-            request.transport.abort()
-        return response
+        return _hang_up(request, response)
 
     return fault
+
+
+def _hang_up(request: web.Request, begun: web.StreamResponse | None = None) -> web.StreamResponse:
+    if request.transport is not None:  # else the other side was quicker
+        request.transport.abort()
+    return begun or web.Response()
 
 
 def says_nothing(*, taken: bool) -> Fault:
