@@ -31,10 +31,11 @@ from tests.servers.moto import KEYS, REGION, MotoServer, moto_server
 
 LONG = os.environ.get("MODELTAIL_SOAK") == "1"
 RECORDS = 100_000 if LONG else 20_000
-SECONDS = 20.0 if LONG else 4.0
-AGENT_KILLS = 10 if LONG else 3
-FUNCTION_KILLS_EVERY = 6
-"""Of so many invocations one is killed on its way."""
+SECONDS = 20.0 if LONG else 3.0
+AGENT_KILLS = 10 if LONG else 2
+FUNCTION_KILLS_EVERY = 4
+"""Of so many invocations one is killed on its way, or when it has just answered."""
+KILL_SECS = 0.2
 SHARDS = 2
 STREAM = "logs-of-models"
 BUCKET = "archive-of-models"
@@ -67,12 +68,11 @@ class _KilledNowAndThen:
         self._count += 1
         if self._count % FUNCTION_KILLS_EVERY:
             return self._function.invoke(event)
-        killer = threading.Timer(self._rng.uniform(0, 0.3), self._function.kill)
+        killer = threading.Timer(self._rng.uniform(0, KILL_SECS), self._function.kill)
         killer.start()
         try:
             return self._function.invoke(event)
         finally:
-            killer.cancel()
             killer.join()
 
 
@@ -96,7 +96,7 @@ def _send_again(kinesis: Any, documents_each: int) -> int:
         iterator = kinesis.get_shard_iterator(
             StreamName=STREAM, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
         )["ShardIterator"]
-        records = kinesis.get_records(ShardIterator=iterator)["Records"][:20]
+        records = kinesis.get_records(ShardIterator=iterator)["Records"][:10]
         lines = [line for record in records for line in gzip.decompress(record["Data"]).split(b"\n") if line]
         for start in range(0, len(lines), documents_each):
             data = gzip.compress(b"\n".join(lines[start : start + documents_each]))
@@ -133,7 +133,7 @@ def test_every_record_is_in_s3_and_elasticsearch_once(elasticsearch: Elasticsear
         "stream": STREAM,
         "region": REGION,
         "partition_key": "source",
-        "record_bytes": "32KiB",
+        "record_bytes": "64KiB",
         **KEYS,
     }
     with moto_server(tmp_path) as moto:
@@ -149,7 +149,9 @@ def test_every_record_is_in_s3_and_elasticsearch_once(elasticsearch: Elasticsear
             AgentProcess(tmp_path, config) as agent,
         ):
             invoke = _KilledNowAndThen(function, rng)
-            source = EventSource(kinesis, STREAM, invoke, batch_size=20, cut=lambda size: rng.randint(1, size))
+            source = EventSource(
+                kinesis, STREAM, invoke, batch_size=20, attempts=100, cut=lambda size: rng.randint(1, size)
+            )
             agent.start()
             with _fed(source):
                 _kill_agent_while_writing(agent, log, rng)

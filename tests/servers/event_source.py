@@ -56,7 +56,7 @@ class EventSource:
         self._iterators: dict[str, str] = {}
 
     def run(self, stop: threading.Event, pause_secs: float = 0.05) -> None:
-        """Feed until told to stop."""
+        """Feed until told to stop; what has been read is brought to its end first."""
         while not stop.is_set():
             if not self.feed(stop):
                 stop.wait(pause_secs)
@@ -69,14 +69,14 @@ class EventSource:
             while (stop is None or not stop.is_set()) and (records := self._read(shard)):
                 fed += len(records)
                 for batch in self._batches(records):
-                    self.deliver(shard, batch, stop)
+                    self.deliver(shard, batch)
         return fed
 
-    def deliver(self, shard: str, batch: Sequence[Record], stop: threading.Event | None = None) -> None:
+    def deliver(self, shard: str, batch: Sequence[Record]) -> None:
         """Invoke the function with a batch until it is done or given up."""
         waiting = [list(batch)]
         failures = 0
-        while waiting and not (stop is not None and stop.is_set()):
+        while waiting:
             records = waiting.pop(0)
             rest = self._undone(shard, records)
             if len(rest) < len(records):
