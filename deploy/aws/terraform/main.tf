@@ -130,7 +130,7 @@ resource "aws_lambda_function" "this" {
   handler          = "modeltail_lambda.handler.handler"
   runtime          = "python3.13"
   architectures    = ["arm64"]
-  memory_size      = 512
+  memory_size      = 1024
   timeout          = 120
   role             = aws_iam_role.function.arn
   depends_on       = [aws_cloudwatch_log_group.function, aws_iam_role_policy.function]

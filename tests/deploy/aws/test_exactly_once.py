@@ -97,7 +97,7 @@ def test_every_document_is_in_both_once(
     index = FakeIndex(deque(fails))
 
     def invoke(event: Mapping[str, Any]) -> Any:
-        archive, aside = Archive(s3, "bucket", "logs/"), BadStore(s3, "bucket", "bad/")
+        archive, aside = Archive(s3, "bucket", "logs/", workers=1), BadStore(s3, "bucket", "bad/")
         try:
             return consume(event, [archive, index], aside, time.monotonic() + 60, 1).answer()
         except Killed:

@@ -13,21 +13,27 @@ The third asks of the producer that an agent keeps to one partition key. With ra
 may be looked at in the same moment by two invocations; then both may be written. S3 lists what has been written at once
 (it is strongly consistent), so nothing else is needed.
 
-What is left out of a later record because an earlier one of the same invocation has it, is safe too: the earlier one is
-done first or comes again.
+What is left out of a later record because an earlier one of the same invocation has it, is safe too: if the earlier one
+is not written, it comes again before anything behind it does.
 """
 
 import gzip
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .document import NotADocument, read_document
+from .document import Document, NotADocument, read_document
 from .objects import Part, Partition, may_hold, packed, parts
 from .result import Taken
 from .unit import Unit
+
+WORKERS = 8
+"""Objects written at the same time. A put takes tens of milliseconds, and a shard brings tens of records a second."""
+
+_THERE = "PreconditionFailed"
 
 
 class Archive:
@@ -35,14 +41,14 @@ class Archive:
 
     name = "s3"
 
-    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
+    def __init__(self, client: Any, bucket: str, prefix: str, workers: int = WORKERS) -> None:
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
+        self._workers = workers
 
     def take(self, units: Sequence[Unit], deadline: float) -> Taken:
-        """Write what is not there yet. ``Taken.failed`` names the first unit that could not be written, if any; those
-        before it are. ``deadline`` is nothing to it: a client's time limits bound each request."""
+        """Write what is not there yet. ``deadline`` is nothing to it: a client's time limits bound each request."""
         taken = Taken()
         planned = [(i, part) for i, unit in enumerate(units) for part in parts(unit, self._prefix)]
         try:
@@ -50,20 +56,23 @@ class Archive:
         except (ClientError, BotoCoreError, OSError, EOFError, zlib.error) as error:
             taken.failed[0] = f"S3 cannot be looked at: {error}"
             return taken
+        writes = []
         for i, part in planned:
-            if part.key in earlier.keys:
-                taken.duplicates += len(part.documents)
-                continue
             known = earlier.ids.setdefault(part.partition, set())
-            new = [document for document in part.documents if document.id not in known]
-            try:
-                written = bool(new) and self._put(part.key, packed(new))
-            except (ClientError, BotoCoreError) as error:
-                taken.failed[i] = f"S3 did not take an object: {error}"
-                return taken
+            written = part.key in earlier.keys
+            new = [] if written else [document for document in part.documents if document.id not in known]
             known.update(document.id for document in new)
-            taken.stored += len(new) if written else 0
-            taken.duplicates += len(part.documents) - (len(new) if written else 0)
+            taken.duplicates += len(part.documents) - len(new)
+            if new:
+                writes.append(_Write(i, part.key, new))
+        with ThreadPoolExecutor(self._workers) as pool:
+            for write, trouble in zip(writes, pool.map(self._put, writes), strict=True):
+                if trouble is None:
+                    taken.stored += len(write.documents)
+                elif trouble == _THERE:
+                    taken.duplicates += len(write.documents)
+                else:
+                    taken.failed.setdefault(write.unit, f"S3 did not take an object: {trouble}")
         return taken
 
     def _earlier(self, planned: Sequence[Part]) -> "_Earlier":
@@ -100,21 +109,29 @@ class Archive:
             except NotADocument:
                 continue
 
-    def _put(self, key: str, body: bytes) -> bool:
-        """Write an object; False if there is one of this key."""
+    def _put(self, write: "_Write") -> str | None:
+        """Write an object. What was in the way, ``_THERE`` if it is one of this key."""
         try:
             self._client.put_object(
                 Bucket=self._bucket,
-                Key=key,
-                Body=body,
+                Key=write.key,
+                Body=packed(write.documents),
                 IfNoneMatch="*",
                 ContentType="application/gzip",
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "PreconditionFailed":
-                return False
-            raise
-        return True
+            return _THERE if error.response["Error"]["Code"] == _THERE else str(error)
+        except BotoCoreError as error:
+            return str(error)
+        return None
+
+
+class _Write(NamedTuple):
+    """An object to be written for the unit of this position."""
+
+    unit: int
+    key: str
+    documents: Sequence[Document]
 
 
 class _Earlier:
