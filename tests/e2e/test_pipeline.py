@@ -33,7 +33,7 @@ LONG = os.environ.get("MODELTAIL_SOAK") == "1"
 RECORDS = 100_000 if LONG else 20_000
 SECONDS = 20.0 if LONG else 3.0
 AGENT_KILLS = 10 if LONG else 2
-FUNCTION_KILLS_EVERY = 4
+FUNCTION_KILLS_EVERY = 7
 """Of so many invocations one is killed on its way, or when it has just answered."""
 KILL_SECS = 0.2
 SHARDS = 2

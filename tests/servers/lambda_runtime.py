@@ -126,7 +126,7 @@ class LambdaFunction:
     def __exit__(self, *exc: object) -> None:
         self._end()
 
-    def invoke(self, event: Mapping[str, Any]) -> Any:
+    def invoke(self, event: object) -> Any:
         """Invoke it, one call at a time. Its answer; ``FunctionFailed`` or ``FunctionTimedOut`` if there is none."""
         if self._api is None:
             self._start()

@@ -1,5 +1,6 @@
 """The zip that `make lambda` builds, run by AWS's own runtime client beside moto's S3."""
 
+import asyncio
 import gzip
 import json
 import subprocess
@@ -13,6 +14,8 @@ from modeltail_lambda.settings import SettingsError, read_settings
 
 from tests.deploy.aws.function import HANDLER, ROOT, built, client, environment
 from tests.deploy.aws.stream import SHARD, arrival, document, gzipped, joined, record, record_id
+from tests.fakes.elasticsearch import FakeElasticsearch
+from tests.fakes.faults import says_nothing
 from tests.servers.event_source import event_of
 from tests.servers.lambda_runtime import FunctionFailed, LambdaFunction
 from tests.servers.moto import REGION, MotoServer, moto_server
@@ -141,6 +144,37 @@ def test_wrong_settings_fail_the_start(code: Path, moto: MotoServer, tmp_path: P
     assert "SettingsError" in failed.value.kind
     for name in ("ELASTICSEARCH_URL", "MODELTAIL_BUKET", "BULK_MIB"):
         assert name in line["reason"]
+
+
+def test_api_key_comes_from_the_secret(code: Path, moto: MotoServer, tmp_path: Path) -> None:
+    """The header that Elasticsearch sees is made of what the secret holds."""
+    secret = client(moto, "secretsmanager").create_secret(Name="es-key", SecretString="a2V5\n")
+    event = event_of("logs", SHARD, [record(gzipped([document(1)]))])
+
+    async def play() -> object:
+        async with FakeElasticsearch(authorization="ApiKey a2V5") as server:
+            server.templates["logs"] = {"index_patterns": ["logs-*"], "priority": 1, "template": {}}
+            settings = environment(moto, ELASTICSEARCH_URL=server.url, API_KEY_SECRET=secret["ARN"])
+            with LambdaFunction(code, HANDLER, settings, tmp_path) as function:
+                return await asyncio.to_thread(function.invoke, event)
+
+    assert asyncio.run(play()) == {"batchItemFailures": []}
+
+
+def test_silent_elasticsearch_costs_an_attempt_and_not_the_invocation(
+    code: Path, moto: MotoServer, tmp_path: Path
+) -> None:
+    """The function answers before its time limit, and says from where to go on."""
+    event = event_of("logs", SHARD, [record(gzipped([document(1)]))])
+
+    async def play() -> object:
+        async with FakeElasticsearch() as server:
+            server.faults.append(says_nothing(taken=False))
+            settings = environment(moto, ELASTICSEARCH_URL=server.url)
+            with LambdaFunction(code, HANDLER, settings, tmp_path, timeout_secs=6) as function:
+                return await asyncio.to_thread(function.invoke, event)
+
+    assert asyncio.run(play()) == {"batchItemFailures": [{"itemIdentifier": arrival(b"").sequence}]}
 
 
 class Mistake(NamedTuple):

@@ -2,6 +2,7 @@
 scripted, and for rollovers the real one."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Sequence
 
@@ -35,10 +36,15 @@ class Kept:
 
 
 def _index(
-    url: str, records: Sequence[Sequence[bytes]], kept: Kept | None = None, max_bytes: int = 5_000_000
+    url: str,
+    records: Sequence[Sequence[bytes]],
+    kept: Kept | None = None,
+    max_bytes: int = 5_000_000,
+    old_keys: Sequence[str] = (),
 ) -> Report:
     """What became of these Kinesis records."""
-    index = Index(url, AUTHORIZATION, max_bytes=max_bytes, timeout_secs=2, pause=lambda _: None)
+    authorizations = itertools.chain(old_keys, itertools.repeat(AUTHORIZATION))
+    index = Index(url, lambda: next(authorizations), max_bytes=max_bytes, timeout_secs=2, pause=lambda _: None)
     event = event_of("stream", SHARD, [record(gzipped(some), i) for i, some in enumerate(records)])
     try:
         return consume(event, [index], kept, time.monotonic() + 60, 1)
@@ -54,6 +60,7 @@ def _with_fake(
     before: Callable[[FakeElasticsearch], None] = lambda _: None,
     max_bytes: int = 5_000_000,
     max_body: int = 100 * 1024**2,
+    old_keys: Sequence[str] = (),
 ) -> tuple[Report, FakeElasticsearch]:
     """The same against the fake, which plays a script."""
 
@@ -62,7 +69,7 @@ def _with_fake(
             server.templates["logs"] = {"index_patterns": ["logs-*"], "priority": 1, "template": {}}
             before(server)
             server.faults.extend(script)
-            report = await asyncio.to_thread(_index, server.url, records, kept, max_bytes)
+            report = await asyncio.to_thread(_index, server.url, records, kept, max_bytes, old_keys)
             return report, server
 
     return asyncio.run(play())
@@ -227,3 +234,10 @@ def test_document_newer_than_the_rollover_is_not_looked_up() -> None:
     _, careful = _with_fake([[old]], before=rolled)
     asked = [sum(path.endswith("/_mget") for _, path in server.requests) for server in (quick, careful)]
     assert asked == [0, 1]
+
+
+def test_key_that_was_changed_is_read_again() -> None:
+    """A process of the function outlives a change of the secret."""
+    report, server = _with_fake(THREE, old_keys=["ApiKey old"])
+    assert report.failed == {}
+    assert _ids(server) == THEIR_IDS

@@ -11,7 +11,9 @@ from typing import Any
 import hcl2
 import pytest
 import yaml
-from modeltail_lambda.settings import read_settings
+from modeltail_lambda.consume import Report
+from modeltail_lambda.report import metrics_line
+from modeltail_lambda.settings import KNOWN, read_settings
 
 from tests.deploy.aws.function import HANDLER, ROOT
 
@@ -268,3 +270,17 @@ def test_stream_keeps_records_longer_than_the_function_tries() -> None:
     """What is given up can still be read from the stream."""
     shape = of_the_template(_template(TEMPLATE.read_text()))
     assert shape["stream"][1] * 3600 > shape["mapping"][-1]
+
+
+def test_page_says_what_the_templates_and_the_function_do() -> None:
+    """Its times are the templates', its settings and metrics the function's."""
+    page = (ROOT / "docs" / "aws.md").read_text()
+    shape = of_the_template(_template(TEMPLATE.read_text()))
+    assert f"for {shape['mapping'][-1] // 3600} hours" in page
+    assert f"the rest of its {shape['stream'][1]} hours" in page
+    assert set(re.findall(r"^\| `MODELTAIL_(\w+)`", page, re.MULTILINE)) == KNOWN
+    report = Report(stored={"s3": 1, "elasticsearch": 1}, duplicates={"s3": 1, "elasticsearch": 1})
+    made = {metric for metric in metrics_line(report, "f") if not metric.startswith("_")}
+    rows = page[page.index("| metric |") : page.index("Lambda's own `IteratorAge`")]
+    told = set(re.findall(r"`([\w.]+)`(?=[^|]*\|)", rows)) & made
+    assert told | {"Stored", "Duplicates", "FunctionName"} == made

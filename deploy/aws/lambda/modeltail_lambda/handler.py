@@ -4,7 +4,7 @@ module; a mistake in the settings fails the start and not the records.
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
@@ -32,15 +32,24 @@ def _destinations(settings: Settings) -> tuple[list[Destination], BadStore | Non
         if settings.archive:
             destinations.append(Archive(client, settings.bucket, settings.prefix))
     if settings.url is not None:
-        key = settings.api_key
-        if settings.api_key_secret is not None:
-            secrets = boto3.client("secretsmanager", config=_CLIENT)
-            key = secrets.get_secret_value(SecretId=settings.api_key_secret)["SecretString"].strip()
-        authorization = None if key is None else f"ApiKey {key}"
         destinations.append(
-            Index(settings.url, authorization, max_bytes=settings.bulk_bytes, timeout_secs=settings.timeout_secs)
+            Index(
+                settings.url,
+                _authorization(settings),
+                max_bytes=settings.bulk_bytes,
+                timeout_secs=settings.timeout_secs,
+            )
         )
     return destinations, aside
+
+
+def _authorization(settings: Settings) -> Callable[[], str | None]:
+    """What gives the header for Elasticsearch, from the secret as it is at that time."""
+    key, secret = settings.api_key, settings.api_key_secret
+    if secret is None:
+        return lambda: None if key is None else f"ApiKey {key}"
+    client = boto3.client("secretsmanager", config=_CLIENT)
+    return lambda: f"ApiKey {client.get_secret_value(SecretId=secret)['SecretString'].strip()}"
 
 
 try:

@@ -26,6 +26,8 @@ the next one."""
 CONNECT_SECS = 5.0
 LEAST_SECS = 1.0
 """A request is given at least so long, however little is left of the invocation."""
+ANSWER_SECS = 2.0
+"""How much before its end an invocation stops to wait for an answer: it must still say what is done."""
 
 _BULK_HEADERS = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
 _JSON_HEADERS = {"content-type": "application/json"}
@@ -39,21 +41,23 @@ class _Sent(NamedTuple):
 
 
 class Index:
-    """The data streams of one Elasticsearch at ``url``. ``authorization`` is the header that every request carries."""
+    """The data streams of one Elasticsearch at ``url``. ``authorization`` gives the header that every request carries;
+    it is asked again after a 401, when the key may have been changed."""
 
     name = "elasticsearch"
 
     def __init__(
         self,
         url: str,
-        authorization: str | None,
+        authorization: Callable[[], str | None],
         *,
         max_bytes: int,
         timeout_secs: float,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._url = url.rstrip("/")
-        self._headers = {} if authorization is None else {"authorization": authorization}
+        self._authorization = authorization
+        self._headers: dict[str, str] | None = None
         self._max_bytes = max_bytes
         self._timeout_secs = timeout_secs
         self._pause = pause
@@ -159,11 +163,16 @@ class Index:
         deadline: float,
     ) -> tuple[int, bytes]:
         """Status and body of the answer. Raises ``urllib3``'s errors when there is none."""
+        if self._headers is None:
+            authorization = self._authorization()
+            self._headers = {} if authorization is None else {"authorization": authorization}
         timeout = urllib3.Timeout(
             connect=CONNECT_SECS,
-            read=max(LEAST_SECS, min(self._timeout_secs, deadline - time.monotonic() - LEAST_SECS)),
+            read=max(LEAST_SECS, min(self._timeout_secs, deadline - time.monotonic() - ANSWER_SECS)),
         )
         answer = self._pool.request(
             method, self._url + target, body=content, headers={**self._headers, **headers}, timeout=timeout
         )
+        if answer.status == 401:
+            self._headers = None
         return answer.status, answer.data

@@ -5,6 +5,18 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 PREFIX = "MODELTAIL_"
+KNOWN = {
+    "BUCKET",
+    "ARCHIVE",
+    "PREFIX",
+    "BAD_PREFIX",
+    "ELASTICSEARCH_URL",
+    "API_KEY",
+    "API_KEY_SECRET",
+    "BULK_MIB",
+    "TIMEOUT_SECS",
+}
+"""The settings' names, behind the prefix."""
 _BULK_MIB_MAX = 90
 _TIMEOUT_SECS_MAX = 600
 
@@ -32,7 +44,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     given = {
         name.removeprefix(PREFIX): value for name, value in environment.items() if name.startswith(PREFIX) and value
     }
-    problems = [f"{PREFIX}{name} is not a setting" for name in sorted(given.keys() - _KNOWN)]
+    problems = [f"{PREFIX}{name} is not a setting" for name in sorted(given.keys() - KNOWN)]
     bucket, url = given.get("BUCKET"), given.get("ELASTICSEARCH_URL")
     archive = given.get("ARCHIVE", "true")
     if archive not in ("true", "false"):
@@ -64,19 +76,6 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         bulk_bytes=bulk_mib * 1024 * 1024,
         timeout_secs=float(timeout_secs),
     )
-
-
-_KNOWN = {
-    "BUCKET",
-    "ARCHIVE",
-    "PREFIX",
-    "BAD_PREFIX",
-    "ELASTICSEARCH_URL",
-    "API_KEY",
-    "API_KEY_SECRET",
-    "BULK_MIB",
-    "TIMEOUT_SECS",
-}
 
 
 def _number(given: Mapping[str, str], name: str, default: int, most: int, problems: list[str]) -> int:
