@@ -1,13 +1,17 @@
-"""However the stream is cut and whatever fails, each document is in S3 and in Elasticsearch once."""
+"""However the stream is cut and whatever fails, each document is in S3 and in Elasticsearch once.
+
+``MODELTAIL_SOAK=1`` plays twenty times as many stories.
+"""
 
 import gzip
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from modeltail_lambda.archive import Archive
 from modeltail_lambda.bad import BadStore
@@ -21,6 +25,7 @@ from tests.fakes.s3_client import FakeS3, Fault, Killed
 from tests.servers.event_source import EventSource, event_of
 from tests.servers.lambda_runtime import FunctionFailed
 
+SOAK = 20 if os.environ.get("MODELTAIL_SOAK") else 1
 FAULTS: st.SearchStrategy[Fault] = st.sampled_from(
     ("fine", "fine", "fine", "refused", "lost", "killed before", "killed after")
 )
@@ -81,6 +86,7 @@ def sendings(draw: st.DrawFn) -> list[list[bytes]]:
     return [draw(st.permutations(some)) for some in sent]
 
 
+@settings(max_examples=100 * SOAK)
 @given(
     sent=sendings(),
     cuts=st.lists(st.integers(1, 12)),
