@@ -1,7 +1,7 @@
 """The other ends of outputs: what the suite of `test_outputs.py` runs over."""
 
 from tests.contract.destinations.destination import Destination
-from tests.contract.destinations.elasticsearch import Elasticsearch, ElasticsearchDestination
+from tests.contract.destinations.elasticsearch import ElasticsearchDestination
 from tests.contract.destinations.firehose import Firehose
 from tests.contract.destinations.http import HttpDestination
 from tests.contract.destinations.kinesis import Kinesis
@@ -9,9 +9,9 @@ from tests.contract.destinations.local import LocalStore
 from tests.contract.destinations.loki import LokiDestination
 from tests.contract.destinations.ndjson import NdjsonFile
 from tests.contract.destinations.otlp import OtlpDestination
+from tests.contract.destinations.receiving import ReceiverDestination
 
 DESTINATIONS: list[type[Destination]] = [
-    Elasticsearch,
     ElasticsearchDestination,
     Firehose,
     HttpDestination,
@@ -20,6 +20,7 @@ DESTINATIONS: list[type[Destination]] = [
     LokiDestination,
     NdjsonFile,
     OtlpDestination,
+    ReceiverDestination,
 ]
 
 __all__ = ["DESTINATIONS", "Destination"]
