@@ -3,10 +3,11 @@
 Foreign exceptions end here: nothing but ``SendError`` leaves ``Connection.ask``.
 """
 
+import hashlib
 import os
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -28,6 +29,10 @@ _GATEWAY_FAILURES: Final = frozenset({502, 503, 504})
 
 log = Log("outputs.http_client")
 
+Sign = Callable[[str, str, str], Awaitable[Mapping[str, str]]]
+"""Gives the headers that sign a request: from its method, its whole address and the SHA-256 of its body, in hex. May
+raise ``SendError``: then nothing is sent."""
+
 
 class Answer(NamedTuple):
     """Status, headers (any case) and body of an answer, whatever they are."""
@@ -41,7 +46,8 @@ class Connection:
     """The hosts of one output. ``ask`` sends one request to one of them and never retries.
 
     ``addresses`` are scheme, host, port and path prefix, each once. ``headers`` go with every request, credentials
-    among them. ``tls`` verifies those of them that are ``https``. Connections are kept open until it is left.
+    among them. ``tls`` verifies those of them that are ``https``. ``sign`` signs each request as it is sent.
+    Connections are kept open until it is left.
     """
 
     def __init__(
@@ -54,7 +60,9 @@ class Connection:
         request_timeout_secs: float,
         connect_timeout_secs: float,
         max_connections: int,
+        sign: Sign | None = None,
     ) -> None:
+        self._sign = sign
         self._hosts = Hosts([address.rstrip("/") for address in addresses])
         self._proxy = proxy
         self._request_timeout_secs = request_timeout_secs
@@ -86,6 +94,8 @@ class Connection:
             headers.setdefault("content-type", "application/json")
         payload = None if body is None else _Pieces(body, headers["content-type"])
         host = self._hosts.choose(time.monotonic())
+        if self._sign is not None:
+            headers.update(await self._sign(method, host + target, _sha256(body or ())))
         began = is_well = False
         try:
             async with self._session.request(
@@ -154,6 +164,13 @@ class _Pieces(Payload):
                 view = memoryview(piece)
                 for start in range(0, len(view), _WRITE_BYTES):
                     await writer.write(view[start : start + _WRITE_BYTES])
+
+
+def _sha256(pieces: Sequence[bytes]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 async def _read_bounded(content: aiohttp.StreamReader) -> bytes:
