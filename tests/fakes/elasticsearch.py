@@ -22,6 +22,10 @@ from aiohttp import web
 
 Json = dict[str, Any]
 
+OPENSEARCH_PARAMETERS = frozenset({"filter_path", "pipeline", "require_alias", "refresh", "timeout"})
+"""What OpenSearch's bulk API takes, of what Elasticsearch's does."""
+OPENSEARCH_TEMPLATE = frozenset({"settings", "mappings", "aliases"})
+
 
 class Operation(NamedTuple):
     """One action line and the document behind it, as they came."""
@@ -55,7 +59,8 @@ class FakeElasticsearch:
 
     ``authorization`` is the header value every request must carry. ``max_body`` is the largest body, inflated, that is
     not answered 413. ``prefix`` is a path everything lies under. ``pipelines`` are the ingest pipelines there are.
-    ``unrefreshed`` are ids that no search shows yet.
+    ``unrefreshed`` are ids that no search shows yet. ``is_opensearch`` makes it one: it refuses what only Elasticsearch
+    has.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class FakeElasticsearch:
         tls: ssl.SSLContext | None = None,
         privileges: Mapping[str, bool] | None = None,
         pipelines: frozenset[str] = frozenset(),
+        is_opensearch: bool = False,
     ) -> None:
         self.faults: deque[Fault | BeforeReading] = deque()
         self.looks: deque[int] = deque()
@@ -77,6 +83,7 @@ class FakeElasticsearch:
         self.templates: dict[str, Json] = {}
         self.unrefusing = False
         self.unrefreshed: set[str] = set()
+        self.is_opensearch = is_opensearch
         self.pipelines = pipelines
         self.failing_pipelines: set[str] = set()
         self._authorization = authorization
@@ -124,6 +131,9 @@ class FakeElasticsearch:
         app = web.Application(client_max_size=1024**3, middlewares=[self._guard])
         at = self._prefix
         app.router.add_post(at + "/{stream}/_bulk", self._bulk)
+        if self.is_opensearch:
+            app.router.add_get(at + "/_data_stream/{name}", self._data_stream)
+            app.router.add_post(at + "/_index_template/_simulate/{name}", self._simulate_template)
         app.router.add_route("*", at + "/_index_template/{name}", self._template)
         app.router.add_post(at + "/_index_template/_simulate_index/{name}", self._simulate)
         app.router.add_get(at + "/{stream}/_settings/index.creation_date", self._creation_dates)
@@ -195,6 +205,8 @@ class FakeElasticsearch:
             return web.Response(status=413, headers={"connection": "close"})
         if not body.endswith(b"\n"):
             return json_answer(400, error_of("illegal_argument_exception", "must be terminated by a newline"))
+        if self.is_opensearch and (unknown := request.query.keys() - OPENSEARCH_PARAMETERS):
+            return json_answer(400, error_of("illegal_argument_exception", f"unrecognized parameter: {unknown}"))
         lines = body.split(b"\n")[:-1]
         operations = []
         try:
@@ -239,7 +251,10 @@ class FakeElasticsearch:
     async def _template(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         if request.method == "PUT":
-            self.templates[name] = json.loads(await request.read())
+            template = json.loads(await request.read())
+            if self.is_opensearch and (unknown := template["template"].keys() - OPENSEARCH_TEMPLATE):
+                return json_answer(400, error_of("x_content_parse_exception", f"unknown field {unknown}"))
+            self.templates[name] = template
             return json_answer(200, {"acknowledged": True})
         if name not in self.templates:
             return json_answer(
@@ -256,7 +271,21 @@ class FakeElasticsearch:
         ]
         return max(fitting, key=lambda template: int(template["priority"]), default=None)
 
+    async def _data_stream(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        if name not in self.streams:
+            return json_answer(404, error_of("index_not_found_exception", f"no such index [{name}]"))
+        applies = self._template_for(name)
+        found = [key for key, template in self.templates.items() if template is applies]
+        return json_answer(200, {"data_streams": [{"name": name, "template": found[0]} if found else {"name": name}]})
+
+    async def _simulate_template(self, request: web.Request) -> web.StreamResponse:
+        template = self.templates[request.match_info["name"]]
+        return json_answer(200, {"template": template["template"]}, request.query.get("filter_path"))
+
     async def _simulate(self, request: web.Request) -> web.StreamResponse:
+        if self.is_opensearch and request.match_info["name"] in self.streams:
+            return json_answer(500, error_of("illegal_state_exception", "data stream names need to be unique"))
         added = json.loads(await request.read() or b"null")
         template = self._template_for(request.match_info["name"], added)
         answer = {} if template is None else {"template": template["template"], "overlapping": []}

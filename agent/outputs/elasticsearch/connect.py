@@ -9,7 +9,7 @@ from agent.errors import Paused, Retryable
 from agent.outputs.elasticsearch.authority import fetch_authority
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.options import ClusterOptions
-from agent.outputs.http_client.connection import Connection, Sign
+from agent.outputs.http_client.connection import Connection, Signer
 from agent.outputs.tls import client_context
 
 HTTPS_PORT = 443
@@ -33,9 +33,9 @@ async def connect(config: ElasticsearchConfig) -> Connection:
 def open_connection(
     options: ClusterOptions,
     addresses: Sequence[str],
-    headers: Mapping[str, str],
+    headers: Mapping[str, str] | None = None,
     authority: bytes | None = None,
-    sign: Sign | None = None,
+    signer: Signer | None = None,
 ) -> Connection:
     """The connection to these addresses, with what ``headers`` has beside the configured ones, in lower case.
 
@@ -44,13 +44,13 @@ def open_connection(
     """
     return Connection(
         addresses,
-        {**_headers(options), **headers},
+        {**_headers(options), **(headers or {})},
         tls=client_context(options, authority) if _any_tls(addresses) else None,
         proxy=options.proxy,
         request_timeout_secs=float(options.request_timeout),
         connect_timeout_secs=float(options.connect_timeout),
         max_connections=options.delivery.max_concurrency + 1,
-        sign=sign,
+        signer=signer,
     )
 
 

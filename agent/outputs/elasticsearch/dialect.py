@@ -22,7 +22,7 @@ class Dialect(msgspec.Struct, frozen=True):
 
     ``template`` is the body of the index template for the configured data streams, ``template_version`` the version it
     is marked with. ``bulk_options`` goes into the query of every bulk request. ``has_privileges`` says whether
-    Elasticsearch's API of privileges may be asked: a service in front of something else can mistake that for an attack.
+    Elasticsearch's API of privileges may be asked; ``template_privileges`` are those that looking at templates needs.
     """
 
     product: str
@@ -31,6 +31,7 @@ class Dialect(msgspec.Struct, frozen=True):
     template_version: int
     bulk_options: str
     has_privileges: bool
+    template_privileges: str
 
     def refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> SendError:
         """The error that a status other than success stands for."""
@@ -62,4 +63,5 @@ def elasticsearch(config: ElasticsearchConfig) -> Dialect:
         template_version=VERSION,
         bulk_options="require_data_stream=true&",
         has_privileges=True,
+        template_privileges="manage_index_templates",
     )

@@ -26,7 +26,7 @@ from agent.outputs.elasticsearch.rescue import rescued
 from agent.outputs.elasticsearch.template import mark_of
 
 if TYPE_CHECKING:
-    from agent.outputs.http_client.connection import Connection
+    from agent.outputs.http_client.connection import Answer, Connection
 
 log = Log("outputs.elasticsearch")
 
@@ -242,21 +242,23 @@ class BulkOutput:
     async def _template_mark(self, stream: str, added: object = None) -> int | None:
         """The version of our template that would apply to a data stream, None if another would. ``added`` is a template
         to be looked at as if it were installed.
-
-        Who may not look is taken at the administrator's word: the version we know.
         """
         connection = await self._connected()
         target = f"/_index_template/_simulate_index/{quote(stream, safe='')}?filter_path=template.mappings._meta"
         answer = await connection.ask("POST", target, None if added is None else msgspec.json.encode(added))
+        if answer.status == 400 and added is not None:
+            return None  # it collides with one of the same priority: ours, outranked, or not
+        return self._mark_in(answer)
+
+    def _mark_in(self, answer: "Answer") -> int | None:
+        """The version of our template that a simulation shows, None if it shows another.
+
+        Who may not look is taken at the administrator's word: the version we know.
+        """
         if answer.status == 403:
-            log.warning(
-                "The index template cannot be looked at: not allowed", output=self.id, needs="manage_index_templates"
-            )
+            needs = self._dialect.template_privileges
+            log.warning("The index template cannot be looked at: not allowed", output=self.id, needs=needs)
             return self._dialect.template_version
-        if (
-            answer.status == 400 and added is not None
-        ):  # it collides with one of the same priority: ours, outranked, or not
-            return None
         simulated = self._dialect.decoded(answer, msgspec.json.Decoder(_Simulated).decode)
         return mark_of((simulated.template or {}).get("mappings"))
 
@@ -289,7 +291,9 @@ class BulkOutput:
         if self._config.pipeline is None:
             return []
         connection = await self._connected()
-        answer = await connection.ask("GET", f"/_ingest/pipeline/{quote(self._config.pipeline, safe='')}?summary=true")
+        answer = await connection.ask(
+            "GET", f"/_ingest/pipeline/{quote(self._config.pipeline, safe='')}?filter_path=*.version"
+        )
         return [f"there is no ingest pipeline {self._config.pipeline}"] if answer.status == 404 else []
 
     async def _connected(self) -> "Connection":

@@ -7,10 +7,10 @@ import hashlib
 import os
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -29,10 +29,6 @@ _GATEWAY_FAILURES: Final = frozenset({502, 503, 504})
 
 log = Log("outputs.http_client")
 
-Sign = Callable[[str, str, str], Awaitable[Mapping[str, str]]]
-"""Gives the headers that sign a request: from its method, its whole address and the SHA-256 of its body, in hex. May
-raise ``SendError``: then nothing is sent."""
-
 
 class Answer(NamedTuple):
     """Status, headers (any case) and body of an answer, whatever they are."""
@@ -42,11 +38,24 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class Signer(Protocol):
+    """Signs each request as it is sent."""
+
+    async def sign(self, method: str, url: str, body_sha256: str) -> Mapping[str, str]:
+        """The headers to add; ``url`` is the whole address, quoted, and the checksum in hex. Raises a ``SendError`` if
+        there is nothing to sign with: then nothing is sent."""
+        ...
+
+    def look_at(self, answer: Answer) -> None:
+        """Raise ``Paused`` if it is the signature, or who signed, that this answer refuses."""
+        ...
+
+
 class Connection:
     """The hosts of one output. ``ask`` sends one request to one of them and never retries.
 
     ``addresses`` are scheme, host, port and path prefix, each once. ``headers`` go with every request, credentials
-    among them. ``tls`` verifies those of them that are ``https``. ``sign`` signs each request as it is sent.
+    among them. ``tls`` verifies those of them that are ``https``. ``signer`` signs every request.
     Connections are kept open until it is left.
     """
 
@@ -60,9 +69,9 @@ class Connection:
         request_timeout_secs: float,
         connect_timeout_secs: float,
         max_connections: int,
-        sign: Sign | None = None,
+        signer: Signer | None = None,
     ) -> None:
-        self._sign = sign
+        self._signer = signer
         self._hosts = Hosts([address.rstrip("/") for address in addresses])
         self._proxy = proxy
         self._request_timeout_secs = request_timeout_secs
@@ -94,8 +103,8 @@ class Connection:
             headers.setdefault("content-type", "application/json")
         payload = None if body is None else _Pieces(body, headers["content-type"])
         host = self._hosts.choose(time.monotonic())
-        if self._sign is not None:
-            headers.update(await self._sign(method, host + target, _sha256(body or ())))
+        if self._signer is not None:
+            headers.update(await self._signer.sign(method, host + target, _sha256(body or ())))
         began = is_well = False
         try:
             async with self._session.request(
@@ -109,6 +118,8 @@ class Connection:
                 began = True
                 answer = Answer(response.status, response.headers, await _read_bounded(response.content))
             is_well = answer.status not in _GATEWAY_FAILURES
+            if self._signer is not None:
+                self._signer.look_at(answer)
             return answer
         except aiohttp.ClientSSLError as error:
             raise Paused(f"the server's certificate is not accepted: {_sentence(error)}") from error
