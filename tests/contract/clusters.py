@@ -50,6 +50,10 @@ class Cluster(Protocol):
         """Id and source text of every document of a data stream, over all its backing indices."""
         ...
 
+    async def create(self, stream: str) -> None:
+        """Make the data stream."""
+        ...
+
     async def rollover(self, stream: str) -> None:
         """Give the data stream a new backing index."""
         ...
@@ -86,6 +90,10 @@ class RealCluster:
         hits = msgspec.json.decode(text, type=_Search).hits.hits
         return [(hit.id, bytes(hit.source)) for hit in hits]
 
+    async def create(self, stream: str) -> None:
+        first = {"@timestamp": "2026-11-22T10:00:00Z"}
+        await asyncio.to_thread(self._server.request, "PUT", f"/{stream}/_create/first", first)
+
     async def rollover(self, stream: str) -> None:
         await asyncio.to_thread(self._server.request, "POST", f"/{stream}/_rollover")
 
@@ -103,6 +111,9 @@ class FakeCluster:
 
     async def documents(self, stream: str) -> list[tuple[str, bytes]]:
         return self._server.documents(stream)
+
+    async def create(self, stream: str) -> None:
+        self._server.rollover(stream)
 
     async def rollover(self, stream: str) -> None:
         self._server.rollover(stream)

@@ -299,6 +299,36 @@ def test_another_template_above_ours_pauses_the_output(open_cluster: OpenCluster
     _play(open_cluster, story)
 
 
+def test_another_template_above_that_of_a_stream_pauses_the_output(open_cluster: OpenCluster) -> None:
+    """The same for a data stream that is there already: its next index would be the other's."""
+
+    async def story(cluster: Cluster, config: ClusterConfig, output: BulkOutput) -> None:
+        await output.send(batch_of([document(0)]))
+        other = {"index_patterns": [_stream(config)], "priority": 900, "data_stream": {}, "template": {"mappings": {}}}
+        await cluster.put_template(f"other-{os.urandom(4).hex()}", other)
+        assert "not modeltail's" in (await output.check())[0]
+        async with output_of(config) as restarted:
+            with pytest.raises(Paused, match="another index template"):
+                await restarted.send(batch_of([document(1)]))
+
+    _play(open_cluster, story)
+
+
+def test_a_stream_under_a_lower_template_comes_under_ours(open_cluster: OpenCluster) -> None:
+    """A data stream that somebody made before is no problem: our template stands above its."""
+
+    async def story(cluster: Cluster, config: ClusterConfig, output: BulkOutput) -> None:
+        lower = {"index_patterns": [_stream(config)], "priority": 7, "data_stream": {}, "template": {"mappings": {}}}
+        await cluster.put_template(f"lower-{os.urandom(4).hex()}", lower)
+        await cluster.create(_stream(config))
+        assert await output.check() == []
+        await output.send(batch_of([document(0)]))
+        async with output_of(msgspec.structs.replace(config, setup="never")) as never:
+            assert await never.check() == []
+
+    _play(open_cluster, story)
+
+
 def test_a_server_that_only_lacks_our_template_is_ready(open_cluster: OpenCluster) -> None:
     """With ``setup: auto`` a missing template is no problem: the agent installs it. The check itself installs
     nothing."""

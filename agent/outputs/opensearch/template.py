@@ -4,11 +4,12 @@
 
 The fields are those of the template for Elasticsearch. What OpenSearch has in another way:
 
-* Payloads, labels and unknown fields are ``flat_object``, of any depth. It has no ``ignore_above``: a single value of
-  more than 32,766 bytes in it refuses the document, which then is rescued.
-* ``ml.metrics`` takes numbers. Names with dots are paths here, for want of ``subobjects``: where one metric is a number
-  another cannot lie below it, and such a document is rescued. So is one that would bring the index over its limit of
-  fields; there is no ``ignore_dynamic_beyond_limit``.
+* Payloads and unknown fields are kept in the document and not indexed (``enabled: false``). Its ``flat_object`` has no
+  limit of depth and keeps the whole path of every value: one record of 300 KB, nested deeply, ends a node for want of
+  memory. ``labels`` are the operator's and modeltail's own, so these are ``flat_object``, searchable by any key.
+* ``ml.metrics`` takes numbers under any name; what is no number is kept and not indexed. Names with dots are paths, for
+  want of ``subobjects``: where one metric is a number another cannot lie below it, and such a record is rescued. So is
+  one that brings more fields than an index may have, or nests its metrics more than 20 levels deep.
 * The source is always stored as it was written; there is no ``index.mode``.
 * No lifecycle: rolling over and deleting are Index State Management's, a plugin.
 """
@@ -23,12 +24,15 @@ VERSION: Final = 1
 """Grows with every change of the template. An agent replaces an older template of ours, never a newer one."""
 
 _METRIC: Final = {"type": "double", "ignore_malformed": True}
+_METRIC_KINDS: Final = ("long", "double", "string", "boolean")
+"""All but objects. ``dynamic`` is true for them: with ``false_allow_templates`` a name with a dot makes OpenSearch 3.4
+wait for a change of mapping that never comes."""
+_KEPT: Final = {"type": "object", "enabled": False}
 
 
 def _fields() -> dict[str, dict[str, Any]]:
-    fields = {name: {"type": "flat_object"} if field == FLATTENED else field for name, field in FIELDS.items()}
-    # Of what lies in it, what the templates below name is mapped, and nothing else.
-    return fields | {"ml.metrics": {"type": "object", "dynamic": "false_allow_templates"}}
+    fields = {name: _KEPT if field == FLATTENED else field for name, field in FIELDS.items()}
+    return fields | {"labels": {"type": "flat_object"}, "ml.metrics": {"type": "object", "dynamic": True}}
 
 
 def index_template(pattern: str = DEFAULT_PATTERN) -> dict[str, Any]:
@@ -57,7 +61,7 @@ def index_template(pattern: str = DEFAULT_PATTERN) -> dict[str, Any]:
                             "mapping": _METRIC,
                         }
                     }
-                    for kind in ("long", "double")
+                    for kind in _METRIC_KINDS
                 ],
                 "properties": nested(_fields()),
             },
