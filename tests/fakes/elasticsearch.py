@@ -20,6 +20,8 @@ from typing import Any, NamedTuple, Self
 
 from aiohttp import web
 
+from tests.fakes.aws_gate import AwsGate
+
 Json = dict[str, Any]
 
 OPENSEARCH_PARAMETERS = frozenset({"filter_path", "pipeline", "require_alias", "refresh", "timeout"})
@@ -60,7 +62,7 @@ class FakeElasticsearch:
     ``authorization`` is the header value every request must carry. ``max_body`` is the largest body, inflated, that is
     not answered 413. ``prefix`` is a path everything lies under. ``pipelines`` are the ingest pipelines there are.
     ``unrefreshed`` are ids that no search shows yet. ``is_opensearch`` makes it one: it refuses what only Elasticsearch
-    has.
+    has. ``gate`` stands before it.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class FakeElasticsearch:
         privileges: Mapping[str, bool] | None = None,
         pipelines: frozenset[str] = frozenset(),
         is_opensearch: bool = False,
+        gate: AwsGate | None = None,
     ) -> None:
         self.faults: deque[Fault | BeforeReading] = deque()
         self.looks: deque[int] = deque()
@@ -84,6 +87,7 @@ class FakeElasticsearch:
         self.unrefusing = False
         self.unrefreshed: set[str] = set()
         self.is_opensearch = is_opensearch
+        self._gate = gate
         self.pipelines = pipelines
         self.failing_pipelines: set[str] = set()
         self._authorization = authorization
@@ -194,6 +198,8 @@ class FakeElasticsearch:
         self.requests.append((request.method, request.path))
         if self._authorization is not None and request.headers.get("authorization") != self._authorization:
             return json_answer(401, {"error": {"type": "security_exception", "reason": "unable to authenticate"}})
+        if self._gate is not None and (refusal := await self._gate.refusal(request)) is not None:
+            return refusal
         return await handler(request)
 
     async def _bulk(self, request: web.Request) -> web.StreamResponse:
