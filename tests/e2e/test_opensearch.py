@@ -29,7 +29,8 @@ def _numbers(server: OpensearchServer) -> Iterator[int]:
 
 
 def test_killed_agent_and_killed_server_cost_and_double_nothing(opensearch: OpensearchServer, tmp_path: Path) -> None:
-    """Agent and server are killed while the model writes; every record is there once, and the ledger balances."""
+    """Agent and server are killed while the model writes; every record is there once, the ledger balances, and its
+    verification finds every record."""
     log = tmp_path / "model.log"
     config = {
         "inputs": [{"type": "file", "paths": [str(log)], "dataset": DATASET}],
@@ -55,3 +56,7 @@ def test_killed_agent_and_killed_server_cost_and_double_nothing(opensearch: Open
     ledger = read_ledger(agent.queue)
     assert ledger.balances
     assert ledger.outputs["opensearch"].fates == {"delivered": RECORDS}
+    command = [sys.executable, "-m", "agent", "ledger", "--verify", "-c", str(agent.config_file)]
+    verified = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert verified.returncode == 0, verified.stderr
+    assert "Nothing is missing." in verified.stdout

@@ -61,8 +61,8 @@ class FakeElasticsearch:
 
     ``authorization`` is the header value every request must carry. ``max_body`` is the largest body, inflated, that is
     not answered 413. ``prefix`` is a path everything lies under. ``pipelines`` are the ingest pipelines there are.
-    ``unrefreshed`` are ids that no search shows yet. ``is_opensearch`` makes it one: it refuses what only Elasticsearch
-    has. ``gate`` stands before it.
+    ``unrefreshed`` are ids that no search shows yet, ``poisoned`` ids that are refused whatever the document.
+    ``is_opensearch`` makes it one: it refuses what only Elasticsearch has. ``gate`` stands before it.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class FakeElasticsearch:
         self.templates: dict[str, Json] = {}
         self.unrefusing = False
         self.unrefreshed: set[str] = set()
+        self.poisoned: set[str] = set()
         self.is_opensearch = is_opensearch
         self._gate = gate
         self.pipelines = pipelines
@@ -117,7 +118,8 @@ class FakeElasticsearch:
     async def __aexit__(self, *exc: object) -> None:
         if self._restarting is not None:
             await self._restarting
-        await self._stop()
+        if self._runner is not None:
+            await self._stop()
         self._held.close()
 
     def restart(self) -> None:
@@ -130,6 +132,14 @@ class FakeElasticsearch:
             await self._start()
 
         self._restarting = asyncio.create_task(restart(self._restarting))
+
+    async def go_away(self) -> None:
+        """Break every connection, and refuse new ones at the same port."""
+        await self._stop()
+
+    async def come_back(self) -> None:
+        """Be there again, with the same documents."""
+        await self._start()
 
     async def _start(self) -> None:
         app = web.Application(client_max_size=1024**3, middlewares=[self._guard])
@@ -160,11 +170,12 @@ class FakeElasticsearch:
 
     async def _stop(self) -> None:
         assert self._runner is not None
-        for site in list(self._runner.sites):
+        runner, self._runner = self._runner, None
+        for site in list(runner.sites):
             await site.stop()
         for _ in range(3):  # what was just accepted is a connection two turns of the loop later, and can be closed then
             await asyncio.sleep(0)
-        await self._runner.cleanup()
+        await runner.cleanup()
 
     def documents(self, stream: str) -> list[tuple[str, bytes]]:
         """Id and text of every document of a data stream; an id that two backing indices hold comes twice."""
@@ -246,6 +257,8 @@ class FakeElasticsearch:
             self.rollover(stream)
         index, (_, documents) = list(self.streams[stream].items())[-1]
         problem = None if self.unrefusing else _problem(operation.document)
+        if operation.record in self.poisoned:
+            problem = "this record is refused"
         if problem is not None:
             return _failed(index, operation, 400, "document_parsing_exception", problem)
         if operation.record in documents:
