@@ -37,16 +37,17 @@ def test_killed_agent_and_killed_server_cost_and_double_nothing(opensearch: Open
         "outputs": [{"type": "opensearch", "hosts": [opensearch.url]}],
     }
     writes = [sys.executable, "-m", "tests.e2e.model_log", str(log), str(RECORDS), "3", str(WRITING_SECS)]
-    with AgentProcess(tmp_path, config) as agent, subprocess.Popen(writes) as model:
+    with AgentProcess(tmp_path, config) as agent:
         agent.start()
-        agent.wait_until_queued_is_zero(RECORDS // 10)
-        agent.kill()
-        agent.start()
-        agent.wait_until_queued_is_zero(RECORDS // 3)
-        opensearch.kill()
-        agent.kill()
-        agent.start()
-        assert model.wait(60) == 0
+        with subprocess.Popen(writes) as model:
+            agent.wait_until_queued_is_zero(RECORDS // 10)
+            agent.kill()
+            agent.start()
+            agent.wait_until_queued_is_zero(RECORDS // 3)
+            opensearch.kill()
+            agent.kill()
+            agent.start()
+            assert model.wait(60) == 0
         opensearch.start()
         agent.wait_until_queued_is_zero(RECORDS)
         assert agent.stop() == 0, agent.log_text()
