@@ -5,8 +5,8 @@
 The fields are those of the template for Elasticsearch. What OpenSearch has in another way:
 
 * Payloads and unknown fields are kept in the document and not indexed (``enabled: false``). Its ``flat_object`` has no
-  limit of depth and keeps the whole path of every value: one record of 300 KB, nested deeply, ends a node for want of
-  memory. ``labels`` are the operator's and modeltail's own, so these are ``flat_object``, searchable by any key.
+  limit of depth and keeps the whole path of every value: a request of 2 MB with deeply nested payloads ended a node of
+  512 MB. ``labels`` are the operator's and modeltail's own, so these are ``flat_object``, searchable by any key.
 * ``ml.metrics`` takes numbers under any name; what is no number is kept and not indexed. Names with dots are paths, for
   want of ``subobjects``: where one metric is a number another cannot lie below it, and such a record is rescued. So is
   one that brings more fields than an index may have, or nests its metrics more than 20 levels deep.
