@@ -42,6 +42,7 @@ from agent.outputs.kinesis.config import KinesisConfig
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.loki.config import LokiConfig
 from agent.outputs.ndjson.config import NdjsonConfig
+from agent.outputs.opensearch.config import OpensearchConfig
 from agent.outputs.otlp.config import OtlpOutputConfig
 from agent.outputs.stdout.config import StdoutConfig
 from agent.pipeline import Pipeline, Processor
@@ -148,6 +149,11 @@ def make_output(config: OutputConfig) -> Output:
             from agent.outputs.ndjson.output import NdjsonOutput
 
             return NdjsonOutput(config)
+        case OpensearchConfig():
+            memory.load_aiohttp()
+            from agent.outputs.opensearch.output import OpensearchOutput
+
+            return OpensearchOutput(config)
         case OtlpOutputConfig():
             memory.load_aiohttp()
             from agent.outputs.otlp.output import OtlpOutput
@@ -161,7 +167,7 @@ def make_output(config: OutputConfig) -> Output:
 
 def recognises_ids(config: OutputConfig) -> bool:
     """Whether the destination takes a record that it has, and is sent once more, for the one it has."""
-    return isinstance(config, ElasticsearchConfig | LocalConfig)
+    return isinstance(config, ElasticsearchConfig | LocalConfig | OpensearchConfig)
 
 
 def make_lookup(config: OutputConfig) -> Verifiable | None:
@@ -171,6 +177,10 @@ def make_lookup(config: OutputConfig) -> Verifiable | None:
             from agent.outputs.elasticsearch.verify import ElasticsearchLookup
 
             return ElasticsearchLookup(config)
+        case OpensearchConfig():
+            from agent.outputs.opensearch.output import OpensearchLookup
+
+            return OpensearchLookup(config)
         case _:
             return None
 

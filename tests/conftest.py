@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.servers import ServerUnavailable, unavailable
 from tests.servers.elasticsearch import ElasticsearchServer, elasticsearch_server
+from tests.servers.opensearch import OpensearchServer, opensearch_server
 
 THREAD_GOODBYE_SECS = 2.0
 """How long a thread may take to end after its test."""
@@ -50,6 +51,16 @@ def elasticsearch_8() -> Iterator[ElasticsearchServer]:
 def secured_elasticsearch() -> Iterator[ElasticsearchServer]:
     """The real Elasticsearch with security on: user ``writer``, password ``writer-password``, may do everything."""
     yield from _server("9.2.0", users={"writer": ("writer-password", "superuser")})
+
+
+@pytest.fixture(scope="session")
+def opensearch() -> Iterator[OpensearchServer]:
+    """The real OpenSearch. Shared: use data streams of your own."""
+    try:
+        with opensearch_server() as server:
+            yield server
+    except ServerUnavailable as error:
+        unavailable(error)
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from agent.outputs.kinesis.config import KinesisConfig
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.loki.config import LokiConfig
 from agent.outputs.ndjson.config import NdjsonConfig
+from agent.outputs.opensearch.config import OpensearchConfig
 from agent.outputs.otlp.config import OtlpOutputConfig
 from agent.outputs.stdout.config import StdoutConfig
 
@@ -20,6 +21,7 @@ OutputConfig = (
     | LocalConfig
     | LokiConfig
     | NdjsonConfig
+    | OpensearchConfig
     | OtlpOutputConfig
     | StdoutConfig
 )

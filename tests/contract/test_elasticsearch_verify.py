@@ -1,7 +1,6 @@
-"""Asking Elasticsearch which records are there: real servers of both supported versions, and the fake."""
+"""Asking Elasticsearch and OpenSearch which records are there: real servers of every version, and the fake."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -10,49 +9,41 @@ import pytest
 
 from agent.delivery.contract import DeliveryBatch
 from agent.errors import NoAnswer, Paused, Retryable
-from agent.outputs.elasticsearch.config import ElasticsearchConfig
-from agent.outputs.elasticsearch.output import ElasticsearchOutput
-from agent.outputs.elasticsearch.verify import ElasticsearchLookup
-from tests.contract.test_elasticsearch import Cluster, FakeCluster, RealCluster
+from agent.outputs.elasticsearch.output import BulkOutput
+from agent.outputs.elasticsearch.verify import BulkLookup
+from tests.contract.clusters import (
+    SERVERS,
+    Cluster,
+    ClusterConfig,
+    OpenCluster,
+    config_for,
+    lookup_of,
+    opener,
+    output_of,
+)
 from tests.fakes.batches import STREAM, batch_of, document
 from tests.fakes.elasticsearch import FakeElasticsearch
 
-Story = Callable[[Cluster, ElasticsearchConfig, ElasticsearchOutput, ElasticsearchLookup], Coroutine[Any, Any, None]]
-OpenCluster = Callable[[], AbstractAsyncContextManager[Cluster]]
+Story = Callable[[Cluster, ClusterConfig, BulkOutput, BulkLookup], Coroutine[Any, Any, None]]
 
 
-@pytest.fixture(params=["fake", "elasticsearch", "elasticsearch_8"])
+@pytest.fixture(params=SERVERS)
 def open_cluster(request: pytest.FixtureRequest) -> OpenCluster:
     """Opens the server under test."""
-    server = None if request.param == "fake" else request.getfixturevalue(request.param)
-
-    @asynccontextmanager
-    async def open_it() -> AsyncIterator[Cluster]:
-        if server is not None:
-            yield RealCluster(server)
-        else:
-            async with FakeElasticsearch() as fake:
-                yield FakeCluster(fake)
-
-    return open_it
-
-
-def _config(url: str) -> ElasticsearchConfig:
-    form = f"t{os.urandom(6).hex()}-{{dataset}}-{{namespace}}"
-    return ElasticsearchConfig(id="es", hosts=[url], data_stream=form)
+    return opener(request)
 
 
 def _play(open_cluster: OpenCluster, story: Story) -> None:
     async def play() -> None:
         async with open_cluster() as cluster:
-            config = _config(cluster.url)
-            async with ElasticsearchOutput(config) as output, ElasticsearchLookup(config) as lookup:
+            config = config_for(cluster.url, is_opensearch=cluster.is_opensearch)
+            async with output_of(config) as output, lookup_of(config) as lookup:
                 await story(cluster, config, output, lookup)
 
     asyncio.run(play())
 
 
-def _name(config: ElasticsearchConfig) -> str:
+def _name(config: ClusterConfig) -> str:
     return config.data_stream.replace("{dataset}-{namespace}", STREAM)
 
 
@@ -63,9 +54,7 @@ def _batch(count: int) -> DeliveryBatch:
 def test_what_was_never_sent_is_missing_and_nothing_else(open_cluster: OpenCluster) -> None:
     """In the order asked, over a rollover, whether a refresh has shown the records or not."""
 
-    async def story(
-        cluster: Cluster, config: ElasticsearchConfig, output: ElasticsearchOutput, lookup: ElasticsearchLookup
-    ) -> None:
+    async def story(cluster: Cluster, config: ClusterConfig, output: BulkOutput, lookup: BulkLookup) -> None:
         old, new = _batch(40), _batch(40)
         await output.send(old.subset([i for i in range(40) if i not in (3, 17)]))
         await cluster.documents(_name(config))  # refreshes
@@ -80,9 +69,7 @@ def test_what_was_never_sent_is_missing_and_nothing_else(open_cluster: OpenClust
 def test_thousands_of_ids_fit_one_question(open_cluster: OpenCluster) -> None:
     """As many as a verification asks at once, doubles over a rollover included."""
 
-    async def story(
-        cluster: Cluster, config: ElasticsearchConfig, output: ElasticsearchOutput, lookup: ElasticsearchLookup
-    ) -> None:
+    async def story(cluster: Cluster, config: ClusterConfig, output: BulkOutput, lookup: BulkLookup) -> None:
         batch = _batch(5000)
         await output.send(batch)
         await cluster.rollover(_name(config))
@@ -98,9 +85,7 @@ def test_thousands_of_ids_fit_one_question(open_cluster: OpenCluster) -> None:
 def test_without_the_data_stream_everything_is_missing(open_cluster: OpenCluster) -> None:
     """Nothing is made by asking."""
 
-    async def story(
-        cluster: Cluster, config: ElasticsearchConfig, output: ElasticsearchOutput, lookup: ElasticsearchLookup
-    ) -> None:
+    async def story(cluster: Cluster, config: ClusterConfig, output: BulkOutput, lookup: BulkLookup) -> None:
         ids = _batch(5).ids()
         assert await lookup.missing(STREAM, ids) == ids
         assert await lookup.kept_since_ms(STREAM) is None
@@ -112,9 +97,7 @@ def test_without_the_data_stream_everything_is_missing(open_cluster: OpenCluster
 def test_age_of_the_oldest_backing_index_is_known(open_cluster: OpenCluster) -> None:
     """What is older than it, retention may have deleted."""
 
-    async def story(
-        cluster: Cluster, config: ElasticsearchConfig, output: ElasticsearchOutput, lookup: ElasticsearchLookup
-    ) -> None:
+    async def story(cluster: Cluster, config: ClusterConfig, output: BulkOutput, lookup: BulkLookup) -> None:
         await output.send(_batch(1))
         before = await lookup.kept_since_ms(STREAM)
         await cluster.rollover(_name(config))
@@ -129,9 +112,9 @@ def test_a_search_behind_its_refresh_is_not_believed() -> None:
 
     async def play() -> None:
         async with FakeElasticsearch() as fake:
-            config = _config(fake.url)
+            config = config_for(fake.url, is_opensearch=False)
             batch = _batch(9)
-            async with ElasticsearchOutput(config) as output, ElasticsearchLookup(config) as lookup:
+            async with output_of(config) as output, lookup_of(config) as lookup:
                 await output.send(batch)
                 fake.unrefreshed = set(batch.ids()[4:])
                 assert await lookup.missing(STREAM, batch.ids()) == []
@@ -157,7 +140,7 @@ def test_an_answer_that_says_nothing_is_not_taken_for_missing(
     """Of a proxy, another server, or some shards only: nothing is known then."""
 
     async def play() -> None:
-        async with stubborn_server(status, body) as url, ElasticsearchLookup(_config(url)) as lookup:
+        async with stubborn_server(status, body) as url, lookup_of(config_for(url, is_opensearch=False)) as lookup:
             with pytest.raises(error):
                 await lookup.missing(STREAM, _batch(3).ids())
 

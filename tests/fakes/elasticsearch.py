@@ -20,9 +20,14 @@ from typing import Any, NamedTuple, Self
 
 from aiohttp import web
 
+from tests.fakes.aws_gate import AwsGate
 from tests.fakes.listening import accept_no_more, socket_at
 
 Json = dict[str, Any]
+
+OPENSEARCH_PARAMETERS = frozenset({"filter_path", "pipeline", "require_alias", "refresh", "timeout"})
+"""What OpenSearch's bulk API takes, of what Elasticsearch's does."""
+OPENSEARCH_TEMPLATE = frozenset({"settings", "mappings", "aliases"})
 
 
 class Operation(NamedTuple):
@@ -57,7 +62,8 @@ class FakeElasticsearch:
 
     ``authorization`` is the header value every request must carry. ``max_body`` is the largest body, inflated, that is
     not answered 413. ``prefix`` is a path everything lies under. ``pipelines`` are the ingest pipelines there are.
-    ``unrefreshed`` are ids that no search shows yet; ``poisoned`` those refused for their content whatever it is.
+    ``unrefreshed`` are ids that no search shows yet, ``poisoned`` ids that are refused whatever the document.
+    ``is_opensearch`` makes it one: it refuses what only Elasticsearch has. ``gate`` stands before it.
     """
 
     def __init__(
@@ -69,6 +75,8 @@ class FakeElasticsearch:
         tls: ssl.SSLContext | None = None,
         privileges: Mapping[str, bool] | None = None,
         pipelines: frozenset[str] = frozenset(),
+        is_opensearch: bool = False,
+        gate: AwsGate | None = None,
     ) -> None:
         self.faults: deque[Fault | BeforeReading] = deque()
         self.looks: deque[int] = deque()
@@ -80,6 +88,8 @@ class FakeElasticsearch:
         self.unrefusing = False
         self.unrefreshed: set[str] = set()
         self.poisoned: set[str] = set()
+        self.is_opensearch = is_opensearch
+        self._gate = gate
         self.pipelines = pipelines
         self.failing_pipelines: set[str] = set()
         self._authorization = authorization
@@ -127,6 +137,9 @@ class FakeElasticsearch:
         app = web.Application(client_max_size=1024**3, middlewares=[self._guard])
         at = self._prefix
         app.router.add_post(at + "/{stream}/_bulk", self._bulk)
+        if self.is_opensearch:
+            app.router.add_get(at + "/_data_stream/{name}", self._data_stream)
+            app.router.add_post(at + "/_index_template/_simulate/{name}", self._simulate_template)
         app.router.add_route("*", at + "/_index_template/{name}", self._template)
         app.router.add_post(at + "/_index_template/_simulate_index/{name}", self._simulate)
         app.router.add_get(at + "/{stream}/_settings/index.creation_date", self._creation_dates)
@@ -187,6 +200,8 @@ class FakeElasticsearch:
         self.requests.append((request.method, request.path))
         if self._authorization is not None and request.headers.get("authorization") != self._authorization:
             return json_answer(401, {"error": {"type": "security_exception", "reason": "unable to authenticate"}})
+        if self._gate is not None and (refusal := await self._gate.refusal(request)) is not None:
+            return refusal
         return await handler(request)
 
     async def _bulk(self, request: web.Request) -> web.StreamResponse:
@@ -198,6 +213,8 @@ class FakeElasticsearch:
             return web.Response(status=413, headers={"connection": "close"})
         if not body.endswith(b"\n"):
             return json_answer(400, error_of("illegal_argument_exception", "must be terminated by a newline"))
+        if self.is_opensearch and (unknown := request.query.keys() - OPENSEARCH_PARAMETERS):
+            return json_answer(400, error_of("illegal_argument_exception", f"unrecognized parameter: {unknown}"))
         lines = body.split(b"\n")[:-1]
         operations = []
         try:
@@ -232,7 +249,7 @@ class FakeElasticsearch:
         index, (_, documents) = list(self.streams[stream].items())[-1]
         problem = None if self.unrefusing else _problem(operation.document)
         if operation.record in self.poisoned:
-            problem = "poisoned"
+            problem = "this record is refused"
         if problem is not None:
             return _failed(index, operation, 400, "document_parsing_exception", problem)
         if operation.record in documents:
@@ -244,7 +261,10 @@ class FakeElasticsearch:
     async def _template(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         if request.method == "PUT":
-            self.templates[name] = json.loads(await request.read())
+            template = json.loads(await request.read())
+            if self.is_opensearch and (unknown := template["template"].keys() - OPENSEARCH_TEMPLATE):
+                return json_answer(400, error_of("x_content_parse_exception", f"unknown field {unknown}"))
+            self.templates[name] = template
             return json_answer(200, {"acknowledged": True})
         if name not in self.templates:
             return json_answer(
@@ -261,7 +281,21 @@ class FakeElasticsearch:
         ]
         return max(fitting, key=lambda template: int(template["priority"]), default=None)
 
+    async def _data_stream(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        if name not in self.streams:
+            return json_answer(404, error_of("index_not_found_exception", f"no such index [{name}]"))
+        applies = self._template_for(name)
+        found = [key for key, template in self.templates.items() if template is applies]
+        return json_answer(200, {"data_streams": [{"name": name, "template": found[0]} if found else {"name": name}]})
+
+    async def _simulate_template(self, request: web.Request) -> web.StreamResponse:
+        template = self.templates[request.match_info["name"]]
+        return json_answer(200, {"template": template["template"]}, request.query.get("filter_path"))
+
     async def _simulate(self, request: web.Request) -> web.StreamResponse:
+        if self.is_opensearch and request.match_info["name"] in self.streams:
+            return json_answer(500, error_of("illegal_state_exception", "data stream names need to be unique"))
         added = json.loads(await request.read() or b"null")
         template = self._template_for(request.match_info["name"], added)
         answer = {} if template is None else {"template": template["template"], "overlapping": []}

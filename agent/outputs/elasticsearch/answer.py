@@ -67,9 +67,11 @@ class _Bulk(msgspec.Struct):
 
 
 class _Cluster(msgspec.Struct):
-    """A whole request that was refused: an error object, or only a sentence."""
+    """A whole request that was refused: an error object, or only a sentence, or what a gateway of AWS makes of it."""
 
     error: _ItemError | str | None = None
+    message: str | None = None
+    Message: str | None = None
 
 
 _bulk_decoder = msgspec.json.Decoder(_Bulk)
@@ -92,15 +94,21 @@ def _decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
 
 
 def read_answer(
-    status: int, headers: Mapping[str, str], body: bytes, count: int, ids: Callable[[], Sequence[str]]
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    count: int,
+    ids: Callable[[], Sequence[str]],
+    product: str = "Elasticsearch",
 ) -> Outcome:
-    """The outcome of a bulk request of ``count`` records, or the ``SendError`` that fits. Header names: any case.
+    """The outcome of a bulk request of ``count`` records to a ``product``, or the ``SendError`` that fits. Header
+    names: any case.
 
     ``ids`` gives the records' ids in the order they were sent; it is called only when not all are well. Items that are
     not in that order, or speak of other records, are no answer: every record would get another's outcome.
     """
     if not 200 <= status < 300:
-        raise refusal(status, headers, body)
+        raise refusal(status, headers, body, product)
     if _all_created(body, count):
         return Outcome()
     try:
@@ -108,7 +116,7 @@ def read_answer(
     except ValueError:
         kind = headers.get("content-type", "no content type")
         raise NoAnswer(
-            f"the answer is not that of a bulk request (status {status}, {kind}): is this address Elasticsearch's?"
+            f"the answer is not that of a bulk request (status {status}, {kind}): is this address {product}'s?"
         ) from None
     if len(bulk.items) != count:
         raise NoAnswer(f"the answer speaks of {len(bulk.items)} records, {count} were sent")
@@ -176,12 +184,13 @@ def _reason(error: _ItemError | str | None, status: int) -> str:
     return ": ".join(cut) or f"status {status}"
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes) -> SendError:
+def refusal(status: int, headers: Mapping[str, str], body: bytes, product: str = "Elasticsearch") -> SendError:
     """The error that a status other than success stands for. Nothing of the batch was taken, except where it is
     ``NoAnswer``.
     """
     try:
-        said = _reason(_decode(body, _refusal_decoder).error, status)
+        answer = _decode(body, _refusal_decoder)
+        said = _reason(answer.error or answer.message or answer.Message, status)
     except ValueError:
         said = f"status {status}"
-    return status_refusal(status, headers, said, "Elasticsearch")
+    return status_refusal(status, headers, said, product)

@@ -6,10 +6,9 @@ template which would apply to that stream is ours; with ``setup: auto`` it insta
 """
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote
 
 import msgspec
@@ -18,18 +17,18 @@ from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Retryable, SendError
 from agent.log import Log
 from agent.outputs.elasticsearch import body, doubt
-from agent.outputs.elasticsearch.answer import FILTER_PATH, read_answer, refusal
+from agent.outputs.elasticsearch.answer import FILTER_PATH, read_answer
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
+from agent.outputs.elasticsearch.dialect import Dialect, elasticsearch
 from agent.outputs.elasticsearch.names import data_stream_name, index_pattern, template_name
+from agent.outputs.elasticsearch.options import ClusterOptions
 from agent.outputs.elasticsearch.rescue import rescued
-from agent.outputs.elasticsearch.template import VERSION, index_template, mark_of
+from agent.outputs.elasticsearch.template import mark_of
 
 if TYPE_CHECKING:
     from agent.outputs.http_client.connection import Answer, Connection
 
 log = Log("outputs.elasticsearch")
-
-T = TypeVar("T")
 
 _BULK_HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
 _PROBE_STREAM: Final = "modeltail.inference-default"
@@ -51,27 +50,27 @@ class _Privileges(msgspec.Struct):
     index: dict[str, dict[str, bool]] = {}
 
 
-class ElasticsearchOutput:
-    """Sends to Elasticsearch. Everything it holds lives between ``__aenter__`` and ``__aexit__``; nothing of it needs
-    to be durable.
+class BulkOutput:
+    """Sends to what speaks this dialect. Everything it holds lives between ``__aenter__`` and ``__aexit__``; nothing of
+    it needs to be durable.
     """
 
     ordered = False
 
-    def __init__(self, config: ElasticsearchConfig) -> None:
+    def __init__(self, config: ClusterOptions, dialect: Dialect) -> None:
         self.id = config.id
         self._config = config
+        self._dialect = dialect
         self._connection: Connection | None = None
         self._checked: set[str] = set()
         self._connecting = asyncio.Lock()
         self._making_ready = asyncio.Lock()
         pipeline = f"&pipeline={quote(config.pipeline, safe='')}" if config.pipeline else ""
-        self._query = f"/_bulk?require_data_stream=true&filter_path={FILTER_PATH}"
+        self._query = f"/_bulk?{dialect.bulk_options}filter_path={FILTER_PATH}"
         self._pipeline = pipeline
-        self._pattern = index_pattern(config.data_stream)
-        self._template = template_name(self._pattern)
+        self._template = template_name(index_pattern(config.data_stream))
 
-    async def __aenter__(self) -> "ElasticsearchOutput":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -109,7 +108,9 @@ class ElasticsearchOutput:
                 raise NoAnswer(str(cut)) from cut
             raise
         try:
-            return read_answer(answer.status, answer.headers, answer.body, batch.count, batch.ids)
+            return read_answer(
+                answer.status, answer.headers, answer.body, batch.count, batch.ids, self._dialect.product
+            )
         except Paused:
             self._checked.discard(stream)
             raise
@@ -152,7 +153,7 @@ class ElasticsearchOutput:
                     needs="view_index_metadata, read",
                 )
             return set()
-        indices = _decoded(listed, doubt.read_creation_dates)
+        indices = self._dialect.decoded(listed, doubt.read_creation_dates)
         there: set[str] = set()
         for index in doubt.places_to_look(indices, doubt.made_at_millis(ids), newest=batch.attempt > 1):
             for start in range(0, len(ids), _MAX_LOOKUP_IDS):
@@ -162,7 +163,7 @@ class ElasticsearchOutput:
                     log.warning("Records in doubt cannot be looked up: not allowed", output=self.id, needs="read")
                     return there
                 if found.status != 404:  # 404: retention has just removed the index
-                    there |= _decoded(found, partial(doubt.read_found, ids=some))
+                    there |= self._dialect.decoded(found, partial(doubt.read_found, ids=some))
         return there
 
     def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes:
@@ -180,18 +181,18 @@ class ElasticsearchOutput:
         there = await connection.ask(
             "GET", f"{target}?filter_path=index_templates.index_template.template.mappings._meta"
         )
-        if there.status == 200 and _newer(there.body):
+        version = self._dialect.template_version
+        if there.status == 200 and _newer(there.body, version):
             log.info("A newer version of the index template is there", output=self.id, template=self._template)
             return
-        template = index_template(self._pattern, self._config.retention)
-        done = await connection.ask("PUT", target, msgspec.json.encode(template))
+        done = await connection.ask("PUT", target, msgspec.json.encode(self._dialect.template))
         if done.status != 200:
-            trouble = refusal(done.status, done.headers, done.body)
+            trouble = self._dialect.refusal(done.status, done.headers, done.body)
             if isinstance(trouble, Retryable):
                 raise trouble
             raise Paused(f"the index template {self._template} cannot be installed: {trouble}")
         self._checked.clear()
-        log.info("The index template is installed", output=self.id, template=self._template, version=VERSION)
+        log.info("The index template is installed", output=self.id, template=self._template, version=version)
 
     async def check(self) -> list[str]:
         """Can we reach it, are we allowed, is what it needs in place? Writes nothing."""
@@ -209,7 +210,7 @@ class ElasticsearchOutput:
         mark = await self._template_mark(stream)
         if self._config.setup == "auto":
             if mark is None:
-                mark = await self._template_mark(stream, index_template(self._pattern, self._config.retention))
+                mark = await self._template_mark(stream, self._dialect.template)
             if mark is None:
                 return [
                     f"the index template that would apply to {stream} is not modeltail's, but one above or beside it"
@@ -217,7 +218,7 @@ class ElasticsearchOutput:
             return []
         if mark is None:
             return [f"the index template that would apply to {stream} is not modeltail's: run `modeltail setup`"]
-        if mark < VERSION:
+        if mark < self._dialect.template_version:
             return [f"the index template for {stream} is of an older modeltail: run `modeltail setup`"]
         return []
 
@@ -228,7 +229,7 @@ class ElasticsearchOutput:
         if stream in self._checked:
             return
         mark = await self._template_mark(stream)
-        if self._config.setup == "auto" and (mark is None or mark < VERSION):
+        if self._config.setup == "auto" and (mark is None or mark < self._dialect.template_version):
             await self.setup()
             mark = await self._template_mark(stream)
         if mark is None:
@@ -241,26 +242,30 @@ class ElasticsearchOutput:
     async def _template_mark(self, stream: str, added: object = None) -> int | None:
         """The version of our template that would apply to a data stream, None if another would. ``added`` is a template
         to be looked at as if it were installed.
-
-        Who may not look is taken at the administrator's word: the version we know.
         """
         connection = await self._connected()
         target = f"/_index_template/_simulate_index/{quote(stream, safe='')}?filter_path=template.mappings._meta"
         answer = await connection.ask("POST", target, None if added is None else msgspec.json.encode(added))
+        if answer.status == 400 and added is not None:
+            return None  # it collides with one of the same priority: ours, outranked, or not
+        return self._mark_in(answer)
+
+    def _mark_in(self, answer: "Answer") -> int | None:
+        """The version of our template that a simulation shows, None if it shows another.
+
+        Who may not look is taken at the administrator's word: the version we know.
+        """
         if answer.status == 403:
-            log.warning(
-                "The index template cannot be looked at: not allowed", output=self.id, needs="manage_index_templates"
-            )
-            return VERSION
-        if (
-            answer.status == 400 and added is not None
-        ):  # it collides with one of the same priority: ours, outranked, or not
-            return None
-        simulated = _decoded(answer, msgspec.json.Decoder(_Simulated).decode)
+            needs = self._dialect.template_privileges
+            log.warning("The index template cannot be looked at: not allowed", output=self.id, needs=needs)
+            return self._dialect.template_version
+        simulated = self._dialect.decoded(answer, msgspec.json.Decoder(_Simulated).decode)
         return mark_of((simulated.template or {}).get("mappings"))
 
     async def _privileges_missing(self) -> list[str]:
         """What the user lacks, where the server has users at all."""
+        if not self._dialect.has_privileges:
+            return []
         connection = await self._connected()
         stream = data_stream_name(self._config.data_stream, _PROBE_STREAM)
         cluster = ["manage_index_templates"] if self._config.setup == "auto" else []
@@ -273,7 +278,7 @@ class ElasticsearchOutput:
         answer = await connection.ask("POST", "/_security/user/_has_privileges", msgspec.json.encode(wanted))
         if answer.status in (400, 404, 405):  # security is off, or this is another kind of server
             return []
-        has = _decoded(answer, msgspec.json.Decoder(_Privileges).decode)
+        has = self._dialect.decoded(answer, msgspec.json.Decoder(_Privileges).decode)
         missing = [name for name, held in has.cluster.items() if not held]
         missing += [name for held in has.index.values() for name, yes in held.items() if not yes]
         return (
@@ -286,7 +291,9 @@ class ElasticsearchOutput:
         if self._config.pipeline is None:
             return []
         connection = await self._connected()
-        answer = await connection.ask("GET", f"/_ingest/pipeline/{quote(self._config.pipeline, safe='')}?summary=true")
+        answer = await connection.ask(
+            "GET", f"/_ingest/pipeline/{quote(self._config.pipeline, safe='')}?filter_path=*.version"
+        )
         return [f"there is no ingest pipeline {self._config.pipeline}"] if answer.status == 404 else []
 
     async def _connected(self) -> "Connection":
@@ -294,29 +301,23 @@ class ElasticsearchOutput:
         comes with it."""
         async with self._connecting:
             if self._connection is None:
-                from agent.outputs.elasticsearch.connect import connect
-
-                self._connection = await connect(self._config)
+                self._connection = await self._dialect.connect()
             return self._connection
 
 
-def _decoded(answer: "Answer", decode: Callable[[bytes], T]) -> T:
-    """The decoded body of a success. Anything else is ``Retryable`` or ``Paused``: no record is to blame for it."""
-    if answer.status != 200:
-        trouble = refusal(answer.status, answer.headers, answer.body)
-        raise trouble if isinstance(trouble, Retryable | Paused) else Paused(str(trouble))
-    try:
-        return decode(answer.body)
-    except ValueError as error:  # msgspec's errors among them
-        raise Paused(f"the answer is not Elasticsearch's: {error}: is this address right?") from error
+class ElasticsearchOutput(BulkOutput):
+    """Sends to Elasticsearch."""
+
+    def __init__(self, config: ElasticsearchConfig) -> None:
+        super().__init__(config, elasticsearch(config))
 
 
-def _newer(answer: bytes) -> bool:
-    """Whether the installed template of our name is a newer version than ours."""
+def _newer(answer: bytes, version: int) -> bool:
+    """Whether the installed template of our name is a newer version than this."""
     try:
         listed = msgspec.json.decode(answer)
         mappings = listed["index_templates"][0]["index_template"]["template"]["mappings"]
     except (msgspec.DecodeError, KeyError, IndexError, TypeError):
         return False
     mark = mark_of(mappings)
-    return mark is not None and mark > VERSION
+    return mark is not None and mark > version

@@ -37,9 +37,9 @@ _KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
 _TEXT: Final = {"type": "text", "norms": False}
 _LONG: Final = {"type": "long", "ignore_malformed": True}
 _DATE: Final = {"type": "date", "ignore_malformed": True}
-_FLATTENED: Final = {"type": "flattened", "depth_limit": 900, "ignore_above": 1024}
+FLATTENED: Final = {"type": "flattened", "depth_limit": 900, "ignore_above": 1024}
 
-_FIELDS: Final[dict[str, dict[str, Any]]] = {
+FIELDS: Final[dict[str, dict[str, Any]]] = {
     "@timestamp": {"type": "date"},
     "message": _TEXT,
     "log.level": _KEYWORD,
@@ -55,7 +55,7 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "log.syslog.appname": _KEYWORD,
     "log.syslog.procid": _KEYWORD,
     "log.syslog.msgid": _KEYWORD,
-    "log.syslog.structured_data": _FLATTENED,
+    "log.syslog.structured_data": FLATTENED,
     "log.origin.file.name": _KEYWORD,
     "log.origin.file.line": _LONG,
     "log.origin.function": _KEYWORD,
@@ -141,8 +141,8 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "ml.inference.id": _KEYWORD,
     "ml.inference.phase": _KEYWORD,
     "ml.inference.batch_size": _LONG,
-    "ml.inputs": _FLATTENED,
-    "ml.outputs": _FLATTENED,
+    "ml.inputs": FLATTENED,
+    "ml.outputs": FLATTENED,
     "ml.metrics": {"type": "object", "subobjects": False, "dynamic": True},
     "gen_ai.operation.name": _KEYWORD,
     "gen_ai.system": _KEYWORD,
@@ -155,8 +155,8 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "gen_ai.usage.cache_read.input_tokens": _LONG,
     "gen_ai.usage.reasoning.output_tokens": _LONG,
     "tags": _KEYWORD,
-    "labels": _FLATTENED,
-    "fields": _FLATTENED,
+    "labels": FLATTENED,
+    "fields": FLATTENED,
 }
 
 _METRICS: Final = {
@@ -166,7 +166,7 @@ _METRICS: Final = {
 }
 
 
-def _nested(fields: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def nested(fields: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Mappings by dotted path as mappings within each other."""
     root: dict[str, Any] = {}
     for path, mapping in fields.items():
@@ -209,7 +209,7 @@ def index_template(pattern: str = DEFAULT_PATTERN, retention_secs: float | None 
                 "date_detection": False,
                 "numeric_detection": False,
                 "dynamic_templates": [{"metrics": _METRICS}],
-                "properties": _nested(_FIELDS),
+                "properties": nested(FIELDS),
             },
         },
     }
@@ -231,4 +231,16 @@ if __name__ == "__main__":
     sys.stdout.write(template_file())
 
 
-__all__ = ["DEFAULT_PATTERN", "PRIORITY", "VERSION", "index_template", "mark_of", "template_file", "template_name"]
+__all__ = [
+    "DEFAULT_PATTERN",
+    "FIELDS",
+    "FLATTENED",
+    "MARK",
+    "PRIORITY",
+    "VERSION",
+    "index_template",
+    "mark_of",
+    "nested",
+    "template_file",
+    "template_name",
+]

@@ -1,30 +1,28 @@
-"""Asks Elasticsearch which records are there, by id, and writes nothing.
+"""Asks Elasticsearch, or OpenSearch, which records are there, by id, and writes nothing.
 
 One search over the data stream finds nearly all of them, however many backing indices it has. It shows only what a
 refresh has shown, so what it does not find is asked for once more with ``_mget``, which sees every document, in each
 backing index that was written to since the records got their ids.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
-from agent.errors import Paused, Retryable
+from agent.errors import Retryable
 from agent.outputs.elasticsearch import doubt
-from agent.outputs.elasticsearch.answer import refusal
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
+from agent.outputs.elasticsearch.dialect import Dialect, elasticsearch
 from agent.outputs.elasticsearch.names import data_stream_name
 
 if TYPE_CHECKING:
     from agent.outputs.http_client.connection import Answer, Connection
 
-T = TypeVar("T")
-
 _MAX_HITS: Final = 10_000
-"""What one search may give by Elasticsearch's own limit. Asked for fewer ids there is room for doubles."""
+"""What one search may give by the server's own limit. Asked for fewer ids there is room for doubles."""
 
 
 class _Hit(msgspec.Struct):
@@ -48,17 +46,16 @@ class _NotFound(msgspec.Struct):
     error: _Error
 
 
-class ElasticsearchLookup:
+class BulkLookup:
     """See the module. Needs the privileges ``read`` and ``view_index_metadata``."""
 
-    def __init__(self, config: ElasticsearchConfig) -> None:
-        self._config = config
+    def __init__(self, data_stream: str, dialect: Dialect) -> None:
+        self._data_stream = data_stream
+        self._dialect = dialect
         self._connection: Connection | None = None
 
-    async def __aenter__(self) -> "ElasticsearchLookup":
-        from agent.outputs.elasticsearch.connect import connect
-
-        self._connection = await connect(self._config)
+    async def __aenter__(self) -> Self:
+        self._connection = await self._dialect.connect()
         return self
 
     async def __aexit__(
@@ -84,7 +81,7 @@ class ElasticsearchLookup:
         return indices[0][0] if indices else None
 
     async def _searched(self, stream: str, ids: Sequence[str]) -> set[str]:
-        name = data_stream_name(self._config.data_stream, stream)
+        name = data_stream_name(self._data_stream, stream)
         # A search that some shards did not answer is an error, not a shorter answer.
         target = f"/{name}/_search?allow_partial_search_results=false&filter_path=timed_out,hits.hits._id"
         query = {
@@ -97,7 +94,7 @@ class ElasticsearchLookup:
         answer = await self._ask("POST", target, msgspec.json.encode(query))
         if _is_absent(answer):
             return set()
-        found = _decoded(answer, msgspec.json.Decoder(_Search).decode)
+        found = self._dialect.decoded(answer, msgspec.json.Decoder(_Search).decode)
         if found.timed_out:
             raise Retryable("the search was given up before all shards had answered")
         return {hit.id for hit in found.hits.hits}
@@ -108,37 +105,33 @@ class ElasticsearchLookup:
         return doubt.places_to_look(indices, doubt.made_at_millis(ids), newest=True)[::-1]
 
     async def _indices(self, stream: str) -> list[tuple[int, str]]:
-        name = data_stream_name(self._config.data_stream, stream)
+        name = data_stream_name(self._data_stream, stream)
         listed = await self._ask("GET", doubt.creation_dates_target(name))
-        return [] if _is_absent(listed) else _decoded(listed, doubt.read_creation_dates)
+        return [] if _is_absent(listed) else self._dialect.decoded(listed, doubt.read_creation_dates)
 
     async def _looked_up(self, index: str, ids: Sequence[str]) -> set[str]:
         found = await self._ask("POST", doubt.lookup_target(index), doubt.lookup_body(ids))
         if _is_absent(found):  # retention has just removed the index
             return set()
-        return _decoded(found, partial(doubt.read_found, ids=ids))
+        return self._dialect.decoded(found, partial(doubt.read_found, ids=ids))
 
     async def _ask(self, method: str, target: str, body: bytes | None = None) -> "Answer":
         assert self._connection is not None
         return await self._connection.ask(method, target, body)
 
 
+class ElasticsearchLookup(BulkLookup):
+    """Asks Elasticsearch."""
+
+    def __init__(self, config: ElasticsearchConfig) -> None:
+        super().__init__(config.data_stream, elasticsearch(config))
+
+
 def _is_absent(answer: "Answer") -> bool:
-    """Whether Elasticsearch says that there is no such index or data stream. A 404 of anybody else says nothing."""
+    """Whether the server says that there is no such index or data stream. A 404 of anybody else says nothing."""
     if answer.status != 404:
         return False
     try:
         return msgspec.json.decode(answer.body, type=_NotFound).error.type == "index_not_found_exception"
     except msgspec.DecodeError:
         return False
-
-
-def _decoded(answer: "Answer", decode: Callable[[bytes], T]) -> T:
-    """The decoded body of a success. Anything else is ``Retryable`` or ``Paused``: nothing is known then."""
-    if answer.status != 200:
-        trouble = refusal(answer.status, answer.headers, answer.body)
-        raise trouble if isinstance(trouble, Retryable | Paused) else Paused(str(trouble))
-    try:
-        return decode(answer.body)
-    except ValueError as error:  # msgspec's errors among them
-        raise Paused(f"the answer is not Elasticsearch's: {error}: is this address right?") from error

@@ -3,13 +3,14 @@
 Foreign exceptions end here: nothing but ``SendError`` leaves ``Connection.ask``.
 """
 
+import hashlib
 import os
 import ssl
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -37,11 +38,25 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class Signer(Protocol):
+    """Signs each request as it is sent."""
+
+    async def sign(self, method: str, url: str, body_sha256: str) -> Mapping[str, str]:
+        """The headers to add; ``url`` is the whole address, quoted, and the checksum in hex. Raises a ``SendError`` if
+        there is nothing to sign with: then nothing is sent."""
+        ...
+
+    def look_at(self, answer: Answer) -> None:
+        """Raise ``Paused`` if it is the signature, or who signed, that this answer refuses."""
+        ...
+
+
 class Connection:
     """The hosts of one output. ``ask`` sends one request to one of them and never retries.
 
     ``addresses`` are scheme, host, port and path prefix, each once. ``headers`` go with every request, credentials
-    among them. ``tls`` verifies those of them that are ``https``. Connections are kept open until it is left.
+    among them. ``tls`` verifies those of them that are ``https``. ``signer`` signs every request.
+    Connections are kept open until it is left.
     """
 
     def __init__(
@@ -54,7 +69,9 @@ class Connection:
         request_timeout_secs: float,
         connect_timeout_secs: float,
         max_connections: int,
+        signer: Signer | None = None,
     ) -> None:
+        self._signer = signer
         self._hosts = Hosts([address.rstrip("/") for address in addresses])
         self._proxy = proxy
         self._request_timeout_secs = request_timeout_secs
@@ -86,6 +103,8 @@ class Connection:
             headers.setdefault("content-type", "application/json")
         payload = None if body is None else _Pieces(body, headers["content-type"])
         host = self._hosts.choose(time.monotonic())
+        if self._signer is not None:
+            headers.update(await self._signer.sign(method, host + target, _sha256(body or ())))
         began = is_well = False
         try:
             async with self._session.request(
@@ -99,6 +118,8 @@ class Connection:
                 began = True
                 answer = Answer(response.status, response.headers, await _read_bounded(response.content))
             is_well = answer.status not in _GATEWAY_FAILURES
+            if self._signer is not None:
+                self._signer.look_at(answer)
             return answer
         except aiohttp.ClientSSLError as error:
             raise Paused(f"the server's certificate is not accepted: {_sentence(error)}") from error
@@ -154,6 +175,13 @@ class _Pieces(Payload):
                 view = memoryview(piece)
                 for start in range(0, len(view), _WRITE_BYTES):
                     await writer.write(view[start : start + _WRITE_BYTES])
+
+
+def _sha256(pieces: Sequence[bytes]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 async def _read_bounded(content: aiohttp.StreamReader) -> bytes:

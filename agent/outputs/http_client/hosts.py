@@ -16,7 +16,7 @@ class Hosts:
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = list(dict.fromkeys(addresses))
-        self._failures: dict[str, int] = {}
+        self._out_secs: dict[str, float] = {}
         self._out_until: dict[str, float] = {}
         self._turn = 0
 
@@ -31,11 +31,12 @@ class Hosts:
 
     def answered(self, address: str) -> None:
         """It answered, whatever it said: it is well."""
-        self._failures.pop(address, None)
+        self._out_secs.pop(address, None)
         self._out_until.pop(address, None)
 
     def failed(self, address: str, now: float) -> bool:
         """It did not answer. Whether it is left out now and others are asked instead, for the first time in a row."""
-        failures = self._failures[address] = self._failures.get(address, 0) + 1
-        self._out_until[address] = now + min(FIRST_SECS * 2.0 ** (failures - 1), LONGEST_SECS)
-        return failures == 1 and len(self._addresses) > 1
+        is_first = address not in self._out_secs
+        secs = FIRST_SECS if is_first else min(2 * self._out_secs[address], LONGEST_SECS)
+        self._out_secs[address], self._out_until[address] = secs, now + secs
+        return is_first and len(self._addresses) > 1

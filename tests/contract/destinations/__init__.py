@@ -1,7 +1,7 @@
 """The other ends of outputs: what the suite of `test_outputs.py` runs over."""
 
 from tests.contract.destinations.destination import Destination
-from tests.contract.destinations.elasticsearch import ElasticsearchDestination
+from tests.contract.destinations.elasticsearch import ElasticsearchDestination, OpensearchDestination
 from tests.contract.destinations.firehose import Firehose
 from tests.contract.destinations.http import HttpDestination
 from tests.contract.destinations.kinesis import Kinesis
@@ -19,6 +19,7 @@ DESTINATIONS: list[type[Destination]] = [
     LocalStore,
     LokiDestination,
     NdjsonFile,
+    OpensearchDestination,
     OtlpDestination,
     ReceiverDestination,
 ]

@@ -1,23 +1,30 @@
-"""The fake Elasticsearch; ``test_elasticsearch.py`` holds it to the real one."""
+"""Elasticsearch and OpenSearch: the fake, which the suite of `test_elasticsearch.py` holds against the real ones."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from agent.delivery.contract import Output
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.output import ElasticsearchOutput
+from agent.outputs.opensearch.config import OpensearchConfig
+from agent.outputs.opensearch.output import OpensearchOutput
 from tests.contract.destinations.destination import Destination
 from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.faults import hangs_up, refuses
 
 
 class ElasticsearchDestination(Destination):
-    """One node."""
+    """The fake as Elasticsearch."""
 
     recognises = True
     rejects = True
+    is_opensearch = False
 
-    async def __aenter__(self) -> "ElasticsearchDestination":
-        self._server = FakeElasticsearch()
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._server = FakeElasticsearch(is_opensearch=self.is_opensearch)
+
+    async def __aenter__(self) -> Self:
         await self._server.__aenter__()
         return self
 
@@ -31,7 +38,7 @@ class ElasticsearchDestination(Destination):
         return [record for stream in self._server.streams for record, _ in self._server.documents(stream)]
 
     async def documents(self) -> dict[str, bytes]:
-        return dict(pair for stream in self._server.streams for pair in self._server.documents(stream))
+        return {record: text for stream in self._server.streams for record, text in self._server.documents(stream)}
 
     async def go_away(self) -> None:
         await self._server.go_away()
@@ -43,7 +50,16 @@ class ElasticsearchDestination(Destination):
         self._server.faults.append(hangs_up(taken=True))
 
     def throttle(self, requests: int) -> None:
-        self._server.faults.extend([refuses(429)] * requests)
+        self._server.faults.extend(refuses(429, "too much") for _ in range(requests))
 
     def poison(self, record: str) -> None:
         self._server.poisoned.add(record)
+
+
+class OpensearchDestination(ElasticsearchDestination):
+    """The fake as OpenSearch."""
+
+    is_opensearch = True
+
+    def output(self, **settings: Any) -> Output:
+        return OpensearchOutput(OpensearchConfig(id="it", hosts=[self._server.url], **settings))
