@@ -38,6 +38,7 @@ from agent.outputs import OutputConfig
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.ndjson.config import NdjsonConfig
+from agent.outputs.s3.config import S3Config
 from agent.outputs.stdout.config import StdoutConfig
 from agent.pipeline import Pipeline, Processor
 from agent.processors.enrich import enrich
@@ -122,6 +123,11 @@ def make_output(config: OutputConfig) -> Output:
             from agent.outputs.ndjson.output import NdjsonOutput
 
             return NdjsonOutput(config)
+        case S3Config():
+            memory.load_aiohttp()
+            from agent.outputs.s3.output import S3Output
+
+            return S3Output(config)
         case StdoutConfig():
             from agent.outputs.stdout.output import StdoutOutput
 
@@ -130,7 +136,7 @@ def make_output(config: OutputConfig) -> Output:
 
 def recognises_ids(config: OutputConfig) -> bool:
     """Whether the destination takes a record that it has, and is sent once more, for the one it has."""
-    return isinstance(config, ElasticsearchConfig | LocalConfig)
+    return isinstance(config, ElasticsearchConfig | LocalConfig | S3Config)
 
 
 def make_lookup(config: OutputConfig) -> Verifiable | None:
@@ -140,7 +146,7 @@ def make_lookup(config: OutputConfig) -> Verifiable | None:
             from agent.outputs.elasticsearch.verify import ElasticsearchLookup
 
             return ElasticsearchLookup(config)
-        case LocalConfig() | NdjsonConfig() | StdoutConfig():
+        case LocalConfig() | NdjsonConfig() | S3Config() | StdoutConfig():
             return None
 
 
