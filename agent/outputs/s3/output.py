@@ -6,7 +6,8 @@ How a record comes to be there once, whatever happens:
    run only, whose name it begins with. So wherever a record may be, it is found by listing one folder for one run.
 2. An object's name is that of the set of its records (``name``), and is taken once (``If-None-Match``). As long as
    this process lives, what was sent and had no answer is sent again as the same sets: an answer that comes late finds
-   the name taken, and so do we. "Taken" means that exactly these records are there.
+   the name taken, and so do we. "Taken" means that exactly these records are there. (So nothing here may have the loop
+   split a batch while a put of it may be on its way: throttling is a plain "not now".)
 3. An earlier process cut its batches elsewhere. What it may have sent is in doubt (``batch.in_doubt``), and so is what
    had no answer, or was split: the folders are listed for the run, objects whose ids may overlap are read, and what is
    in them is not sent. Names only say where to look; the ids inside decide.
