@@ -7,7 +7,6 @@ before that sends them again under the same ids.
 """
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -99,9 +98,14 @@ class DeliveryLoop:
             deadline = deadline or max(self._last_sent + self._config.batch_age, now)
             if deadline <= now:
                 break
-            with contextlib.suppress(TimeoutError):
+            self.state.gathering = True
+            try:
                 async with asyncio.timeout(deadline - now):
                     await changed.wait()
+            except TimeoutError:
+                continue
+            finally:
+                self.state.gathering = False
         return not self._gave_up
 
     # Delivering.

@@ -11,6 +11,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from io import BytesIO
 from typing import Any, NamedTuple, Self
 from xml.sax.saxutils import escape
 
@@ -60,7 +61,7 @@ class AwsFaults:
         self.behind = behind
         self.faults: deque[Fault] = deque()
         self.seen: list[Asked] = []
-        self._strikes = strikes
+        self.strikes = strikes
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession
         self._held: socket.socket
@@ -112,7 +113,7 @@ class AwsFaults:
             await request.read(),
         )
         self.seen.append(asked)
-        if self._strikes(asked) and self.faults:
+        if self.strikes(asked) and self.faults:
             return await self.faults.popleft()(self, request, asked)
         return answer(await self.pass_on(asked))
 
@@ -128,7 +129,7 @@ class AwsFaults:
             asked.method,
             url,
             headers=headers,
-            data=data or None,
+            data=BytesIO(data) if data else None,
             allow_redirects=False,
             skip_auto_headers=("content-type", "user-agent", "accept", "accept-encoding"),
         ) as answered:
@@ -217,8 +218,8 @@ def changes_answer(change: Callable[[dict[str, Any]], Any]) -> Fault:
 
 
 def hangs_up(*, taken: bool, half_answered: bool = False) -> Fault:
-    """Closes the connection instead of answering, or in the middle of its answer. ``taken`` says whether the request was
-    carried out."""
+    """Closes the connection instead of answering, or in the middle of its answer. ``taken`` says whether the request
+    was carried out."""
 
     async def fault(proxy: AwsFaults, request: web.Request, asked: Asked) -> web.StreamResponse:
         if taken:

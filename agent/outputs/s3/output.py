@@ -70,6 +70,8 @@ class S3Output:
             name = file_name(pile.run, pile.spans, self._config.format)
             if not await self._bucket.put_new(hour_folder(self._config.root, dataset, pile.hour) + name, body):
                 duplicates += pile.count
+                # The HTTP client asks again by itself when a kept connection breaks: nobody gave an id twice.
+                batch.in_doubt = True
         return Outcome(duplicates=duplicates)
 
     def _body(self, pile: Pile) -> bytes:
