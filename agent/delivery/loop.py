@@ -56,7 +56,7 @@ class DeliveryLoop:
         self._queue = queue
         self._config = config
         self._dead_letters = dead_letters
-        self._batcher = Batcher(config.batch_bytes, config.batch_records)
+        self._batcher = Batcher(config.batch_bytes, config.batch_records, ordered=output.ordered)
         self._stopping = self._sender.stopping
         self._gave_up = False
         self._last_sent = 0.0
@@ -85,7 +85,7 @@ class DeliveryLoop:
         deadline: float | None = None
         while not (self._gave_up or self._batcher.is_full):
             changed = self._queue.visible_changed
-            self._batcher.add(await self.subscription.read_now(self._batcher.room_bytes))
+            self._batcher.add(await self.subscription.read_now(self._batcher.room_bytes), time.monotonic())
             if self._batcher.is_full or changed.is_set():
                 continue
             if self._stopping.is_set():
@@ -95,7 +95,8 @@ class DeliveryLoop:
                 continue
             # Company is worth waiting for only when sending often: after a pause the first records go at once.
             now = time.monotonic()
-            deadline = deadline or max(self._last_sent + self._config.batch_age, now)
+            age = self._config.batch_age
+            deadline = deadline or min(max(self._last_sent + age, now), self._batcher.waiting_since + age)
             if deadline <= now:
                 break
             self.state.gathering = True

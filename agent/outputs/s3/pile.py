@@ -22,7 +22,7 @@ from agent.outputs.s3.name import HOUR_CHARS, Span, read_id
 from agent.queue.frame import Frame, inflate
 
 _GZIP_WINDOW: Final = 31
-_FLUSH_BYTES: Final = 1024**2
+_FLUSH_BYTES: Final = 512 * 1024
 _RUN_MILLIS_DIGITS: Final = 12
 
 _first_time: Final = re.compile(rb'[^\n]*\n\{"@timestamp":"(\d{4}-\d\d-\d\dT\d\d):').match
