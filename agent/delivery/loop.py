@@ -59,7 +59,7 @@ class DeliveryLoop:
         self._batcher = Batcher(config.batch_bytes, config.batch_records, ordered=output.ordered)
         self._stopping = self._sender.stopping
         self._gave_up = False
-        self._last_sent = 0.0
+        self._last_sent = float("-inf")
 
     def finish(self) -> None:
         """Deliver what is in the queue, cutting every back-off short; at the first failure leave the rest there.
