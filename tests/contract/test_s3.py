@@ -186,16 +186,23 @@ def test_what_a_person_must_mend_pauses(servers: dict[str, dict[str, Any]], faul
     asyncio.run(story())
 
 
-def test_throttling_is_not_overload(servers: dict[str, dict[str, Any]]) -> None:
-    """The loop would halve the batch in the end, and send two requests where one was too many."""
+def test_throttling_is_overload_unless_in_doubt(servers: dict[str, dict[str, Any]]) -> None:
+    """The loop sends less at a time. But it would halve the batch in the end, and a half has another name than what may
+    still be on its way: then it is a missing answer."""
 
     async def story() -> None:
         async with _front(servers) as (front, settings), S3Output(_config(settings)) as output:
+            batch = _batch(3)
             front.faults.append(says(503, "SlowDown"))
             with pytest.raises(Retryable) as caught:
-                await output.send(_batch(3))
+                await output.send(batch)
+            assert caught.value.overloaded
             assert not isinstance(caught.value, NoAnswer)
-            assert not caught.value.overloaded
+            batch.in_doubt = True
+            front.faults.append(says(503, "SlowDown"))
+            with pytest.raises(NoAnswer) as doubted:
+                await output.send(batch)
+            assert not doubted.value.overloaded
 
     asyncio.run(story())
 

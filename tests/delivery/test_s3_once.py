@@ -111,7 +111,7 @@ class World:
         async with slots:
             batch = DeliveryBatch(STREAM, [frame for frame, _ in stored], [body for _, body in stored])
             batch.in_doubt = any(frame.run != self.run for frame, _ in stored)
-            parts, unanswered = [batch], False
+            parts = [batch]
             for _ in range(MOST_ATTEMPTS):
                 if not parts:
                     break
@@ -121,9 +121,7 @@ class World:
                 except Retryable as trouble:
                     part.in_doubt |= isinstance(trouble, NoAnswer)
                     part.attempt += 1
-                    unanswered |= isinstance(trouble, NoAnswer)
-                    # Only for its size is a batch split; had that been too much, nothing of it would be on its way.
-                    if part.count > 1 and not unanswered and self._splits and self._splits.pop():
+                    if part.count > 1 and trouble.overloaded and self._splits and self._splits.pop():
                         part.in_doubt = True  # as the loop does it
                         middle = part.count // 2
                         parts += [part.subset(range(middle)), part.subset(range(middle, part.count))]

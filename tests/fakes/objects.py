@@ -84,7 +84,7 @@ class FakeObjects:
         fault = self.faults.popleft() if self.faults else "none"
         await asyncio.sleep(0)
         if fault == "refused":
-            raise Retryable("SlowDown")
+            raise Retryable("SlowDown", overloaded=True)
         if fault == "dies before":
             raise Death
         return fault

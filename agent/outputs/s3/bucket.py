@@ -172,7 +172,7 @@ class Bucket:
 @contextmanager
 def _errors() -> Iterator[None]:
     """What went wrong, as a ``SendError``. No record is ever to blame: an object is refused for its name, its size or
-    its sender. And halves would be two requests in place of one that was too many."""
+    its sender."""
     from aiohttp import ClientError as HttpError
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -184,8 +184,6 @@ def _errors() -> Iterator[None]:
         found = trouble(error)
         if isinstance(found, Refused):
             found = Paused(str(found))
-        elif isinstance(found, Retryable) and found.overloaded:
-            found = Retryable(str(found), found.retry_after_secs)
         raise found from error
 
 
