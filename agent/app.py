@@ -44,6 +44,7 @@ from agent.outputs.loki.config import LokiConfig
 from agent.outputs.ndjson.config import NdjsonConfig
 from agent.outputs.opensearch.config import OpensearchConfig
 from agent.outputs.otlp.config import OtlpOutputConfig
+from agent.outputs.s3.config import S3Config
 from agent.outputs.stdout.config import StdoutConfig
 from agent.pipeline import Pipeline, Processor
 from agent.processors.enrich import enrich
@@ -159,6 +160,11 @@ def make_output(config: OutputConfig) -> Output:
             from agent.outputs.otlp.output import OtlpOutput
 
             return OtlpOutput(config)
+        case S3Config():
+            memory.load_aiohttp()
+            from agent.outputs.s3.output import S3Output
+
+            return S3Output(config)
         case StdoutConfig():
             from agent.outputs.stdout.output import StdoutOutput
 
@@ -167,7 +173,7 @@ def make_output(config: OutputConfig) -> Output:
 
 def recognises_ids(config: OutputConfig) -> bool:
     """Whether the destination takes a record that it has, and is sent once more, for the one it has."""
-    return isinstance(config, ElasticsearchConfig | LocalConfig | OpensearchConfig)
+    return isinstance(config, ElasticsearchConfig | LocalConfig | OpensearchConfig | S3Config)
 
 
 def make_lookup(config: OutputConfig) -> Verifiable | None:

@@ -50,6 +50,7 @@ COMPONENT_COMMANDS: Final = {
     ),
     "exec": ("agent.exec_command:exec_command", "Run the model and collect what it writes."),
     "queue": ("agent.queue.command:queue_command", "Look at the queue on disk."),
+    "s3": ("agent.outputs.s3.command:s3_command", "Read back what is in S3, or send it on."),
     "search": ("agent.outputs.local.command:search_command", "Find records in the embedded store."),
     "try": ("agent.try_command:try_command", "Show what would be made of lines."),
 }

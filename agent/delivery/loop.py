@@ -11,7 +11,6 @@ before that sends them again under the same ids.
 """
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -69,10 +68,10 @@ class DeliveryLoop:
         self._dead_letters = dead_letters
         self._when = when
         self._keeps_cursor = isinstance(output, Transactional)
-        self._batcher = Batcher(config.batch_bytes, config.batch_records)
+        self._batcher = Batcher(config.batch_bytes, config.batch_records, ordered=output.ordered)
         self._stopping = self._sender.stopping
         self._gave_up = False
-        self._last_sent = 0.0
+        self._last_sent = float("-inf")
 
     def finish(self) -> None:
         """Deliver what is in the queue, cutting every back-off short; at the first failure leave the rest there.
@@ -98,7 +97,7 @@ class DeliveryLoop:
         deadline: float | None = None
         while not (self._gave_up or self._batcher.is_full):
             changed = self._queue.visible_changed
-            self._batcher.add(await self.subscription.read_now(self._batcher.room_bytes))
+            self._batcher.add(await self.subscription.read_now(self._batcher.room_bytes), time.monotonic())
             if self._batcher.is_full or changed.is_set():
                 continue
             if self._stopping.is_set():
@@ -108,12 +107,18 @@ class DeliveryLoop:
                 continue
             # Company is worth waiting for only when sending often: after a pause the first records go at once.
             now = time.monotonic()
-            deadline = deadline or max(self._last_sent + self._config.batch_age, now)
+            age = self._config.batch_age
+            deadline = deadline or min(max(self._last_sent + age, now), self._batcher.waiting_since + age)
             if deadline <= now:
                 break
-            with contextlib.suppress(TimeoutError):
+            self.state.gathering = True
+            try:
                 async with asyncio.timeout(deadline - now):
                     await changed.wait()
+            except TimeoutError:
+                continue
+            finally:
+                self.state.gathering = False
         return not self._gave_up
 
     # Delivering.

@@ -33,10 +33,11 @@ class GaveUp(Exception):
 
 class DeliveryState(msgspec.Struct):
     """How delivery is doing, for the status page. ``trouble`` is the last failure while it lasts; ``sent_at`` the
-    monotonic time of the last good answer."""
+    monotonic time of the last good answer. ``gathering``: what is there waits for company, no longer than it may."""
 
     trouble: str | None = None
     paused: bool = False
+    gathering: bool = False
     sent_at: float | None = None
     requests: int = 0
     failures: int = 0

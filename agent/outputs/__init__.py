@@ -11,6 +11,7 @@ from agent.outputs.loki.config import LokiConfig
 from agent.outputs.ndjson.config import NdjsonConfig
 from agent.outputs.opensearch.config import OpensearchConfig
 from agent.outputs.otlp.config import OtlpOutputConfig
+from agent.outputs.s3.config import S3Config
 from agent.outputs.stdout.config import StdoutConfig
 
 OutputConfig = (
@@ -23,6 +24,7 @@ OutputConfig = (
     | NdjsonConfig
     | OpensearchConfig
     | OtlpOutputConfig
+    | S3Config
     | StdoutConfig
 )
 """What an entry of ``outputs`` can be, told apart by its ``type``."""

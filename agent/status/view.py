@@ -102,5 +102,6 @@ class View:
         if self.queue.trouble is not None:
             return False
         return self.queue.has_waiting or any(
-            loop.subscription.queued > 0 and loop.state.trouble is None for loop in self.loops.values()
+            loop.subscription.queued > 0 and loop.state.trouble is None and not loop.state.gathering
+            for loop in self.loops.values()
         )

@@ -355,6 +355,35 @@ def test_a_retrying_batch_keeps_its_slot(tmp_path: Path) -> None:
     assert max(in_flight) <= 3
 
 
+def test_waiting_for_company_is_said_and_ends_with_the_stop(tmp_path: Path) -> None:
+    """A long ``batch_age`` is no trouble and nobody is stuck; when asked to stop, what waited goes at once."""
+    waiting: list[int] = []
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(20),
+            open_queue(QueueConfig(path=tmp_path, min_free=0, sync_interval=0.001), RUN) as queue,
+        ):
+            subscription = queue.subscribe("fake", from_oldest=True)
+            config = msgspec.structs.replace(QUICK, batch_age=3600.0)
+            output = FakeOutput([])
+            loop = DeliveryLoop(output, queue, subscription, config, DeadLetters(tmp_path / "d", DeadLettersConfig()))
+            running = asyncio.create_task(loop.run())
+            await queue.append(entry(1, 1), "block")
+            while subscription.queued:
+                await asyncio.sleep(0.001)
+            await queue.append(entry(2, 1), "block")
+            while not loop.state.gathering:
+                await asyncio.sleep(0.001)
+            waiting.append(subscription.queued)
+            loop.finish()
+            await running
+            waiting.append(subscription.queued)
+
+    asyncio.run(main())
+    assert waiting == [1, 0]
+
+
 def _mixed(retry: list[int], rejected: list[int]) -> Answer:
     def answer(batch: DeliveryBatch) -> Outcome:
         bad = {i % batch.count: "refused" for i in rejected}

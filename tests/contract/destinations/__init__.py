@@ -10,6 +10,7 @@ from tests.contract.destinations.loki import LokiDestination
 from tests.contract.destinations.ndjson import NdjsonFile
 from tests.contract.destinations.otlp import OtlpDestination
 from tests.contract.destinations.receiving import ReceiverDestination
+from tests.contract.destinations.s3 import S3
 
 DESTINATIONS: list[type[Destination]] = [
     ElasticsearchDestination,
@@ -22,6 +23,7 @@ DESTINATIONS: list[type[Destination]] = [
     OpensearchDestination,
     OtlpDestination,
     ReceiverDestination,
+    S3,
 ]
 
 __all__ = ["DESTINATIONS", "Destination"]
