@@ -36,6 +36,7 @@ from agent.log import Log
 from agent.model import identity
 from agent.outputs import OutputConfig
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
+from agent.outputs.kafka.config import KafkaConfig
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.ndjson.config import NdjsonConfig
 from agent.outputs.stdout.config import StdoutConfig
@@ -114,6 +115,10 @@ def make_output(config: OutputConfig) -> Output:
             from agent.outputs.elasticsearch.output import ElasticsearchOutput
 
             return ElasticsearchOutput(config)
+        case KafkaConfig():
+            from agent.outputs.kafka.output import KafkaOutput
+
+            return KafkaOutput(config)
         case LocalConfig():
             from agent.outputs.local.output import LocalOutput
 
@@ -140,7 +145,7 @@ def make_lookup(config: OutputConfig) -> Verifiable | None:
             from agent.outputs.elasticsearch.verify import ElasticsearchLookup
 
             return ElasticsearchLookup(config)
-        case LocalConfig() | NdjsonConfig() | StdoutConfig():
+        case KafkaConfig() | LocalConfig() | NdjsonConfig() | StdoutConfig():
             return None
 
 

@@ -3,11 +3,12 @@
 from typing import get_args
 
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
+from agent.outputs.kafka.config import KafkaConfig
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.ndjson.config import NdjsonConfig
 from agent.outputs.stdout.config import StdoutConfig
 
-OutputConfig = ElasticsearchConfig | LocalConfig | NdjsonConfig | StdoutConfig
+OutputConfig = ElasticsearchConfig | KafkaConfig | LocalConfig | NdjsonConfig | StdoutConfig
 """What an entry of ``outputs`` can be, told apart by its ``type``."""
 
 OUTPUTS: tuple[type[OutputConfig], ...] = get_args(OutputConfig)
