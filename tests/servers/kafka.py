@@ -8,10 +8,13 @@ Topics are made by clients (``make_topic``); the broker makes none by itself unl
 """
 
 import asyncio
+import atexit
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +34,27 @@ _JAAS = (
 
 
 class KafkaServer:
-    """One broker. ``address`` takes anybody, ``sasl_address`` who has a password (PLAIN)."""
+    """One broker. ``address`` takes anybody, ``sasl_address`` who has a password (PLAIN). Who comes in by
+    ``behind_relay_port`` is told that the broker is at ``relay_port``, where a relay may listen."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         jars = libraries("kafka", f"org.apache.kafka:kafka_2.13:{VERSION}", "org.slf4j:slf4j-simple:1.7.36")
         java = [str(find_java(17, 25) / "bin" / "java"), *_QUICK_JVM, "-cp", f"{jars}/*"]
-        plain, sasl, controller = free_port(), free_port(), free_port()
+        plain, sasl, relayed, behind, controller = (free_port() for _ in range(5))
         self.address = f"127.0.0.1:{plain}"
         self.sasl_address = f"127.0.0.1:{sasl}"
+        self.relay_port, self.behind_relay_port = relayed, behind
         config = folder / "server.properties"
         all_settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "listeners": f"PLAINTEXT://{self.address},SASL_PLAINTEXT://{self.sasl_address},"
-            f"CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.address},SASL_PLAINTEXT://{self.sasl_address}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+            f"RELAYED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.address},SASL_PLAINTEXT://{self.sasl_address},"
+            f"RELAYED://127.0.0.1:{relayed}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,"
+            "RELAYED:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
             "sasl.enabled.mechanisms": "PLAIN",
@@ -80,7 +87,8 @@ class KafkaServer:
 
 
 async def make_topic(address: str, name: str, partitions: int = 3, **settings: str) -> None:
-    """The same within an event loop."""
+    """The same within an event loop. Returns when every partition takes records."""
+    from aiokafka import AIOKafkaConsumer, TopicPartition
     from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
     admin: Any = AIOKafkaAdminClient(bootstrap_servers=address)
@@ -90,6 +98,12 @@ async def make_topic(address: str, name: str, partitions: int = 3, **settings: s
         await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
     finally:
         await admin.close()
+    consumer: Any = AIOKafkaConsumer(bootstrap_servers=address)
+    await consumer.start()
+    try:
+        await consumer.end_offsets([TopicPartition(name, n) for n in range(partitions)])  # asks again until it leads
+    finally:
+        await consumer.stop()
 
 
 async def read_topic(address: str, name: str) -> list[Any]:
@@ -112,6 +126,22 @@ async def read_topic(address: str, name: str) -> list[Any]:
         await consumer.stop()
 
 
+async def _until_it_gives_ids(address: str) -> None:
+    from aiokafka import AIOKafkaProducer
+
+    producer: Any = AIOKafkaProducer(bootstrap_servers=address, enable_idempotence=True)
+    await producer.start()
+    await producer.stop()
+
+
+@cache
+def shared_kafka() -> KafkaServer:
+    """One broker for all who use topics of their own; ended with Python. Raises as ``kafka_server``."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(kafka_server())
+
+
 @contextmanager
 def kafka_server(**settings: str) -> Iterator[KafkaServer]:
     """A running broker that is ended, with its data, when the block is left. ``settings`` are further ones of its own;
@@ -120,6 +150,9 @@ def kafka_server(**settings: str) -> Iterator[KafkaServer]:
         server = KafkaServer(Path(temporary), {name.replace("_", "."): value for name, value in settings.items()})
         try:
             server.process.start()
+            # In a thread, as a test may start the broker from within its event loop.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(lambda: asyncio.run(_until_it_gives_ids(server.address))).result()
             yield server
         finally:
             server.process.kill()

@@ -8,7 +8,7 @@ What is repeated here is only what must be, for the brokers to tell that it is t
 lost, byte for byte and under its own sequence number, until an answer comes or ``delivery_timeout`` is over. Nothing
 else of that partition is sent meanwhile. A clear "no" goes to the delivery loop at once: its numbers are used again by
 what is sent next. After a request that was given up nobody knows which number the partition expects: the session is
-*spent*, takes nothing more and is closed, what lay in its sockets' buffers thrown away.
+*spent*, takes nothing more and is closed, and what still lies in our buffers is thrown away.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from agent.outputs.kafka.record_batch import SEQUENCES, RecordBatch
 from agent.outputs.tls import client_context
 
 REPEAT_SECS: Final = 0.1
-NEW_TOPIC_SECS: Final = 3.0
+NEW_TOPIC_SECS: Final = 2.0
 """How long brokers that make topics by themselves may take to."""
 _ALL_REPLICAS: Final = -1
 _LONGEST_MILLIS: Final = 2**31 - 1
@@ -189,7 +189,7 @@ class Session:
         return trouble.refused(code, _text(place))
 
     async def close(self) -> None:
-        """Close the connections at once. What lies in their buffers is thrown away: it must not arrive later."""
+        """Close the connections at once. What lies in our buffers is thrown away: it must not arrive later."""
         await _close(self._client)
 
 
