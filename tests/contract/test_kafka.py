@@ -14,6 +14,7 @@ from agent.outputs.kafka.config import KafkaConfig
 from agent.outputs.kafka.output import KafkaOutput
 from tests.contract.destinations.kafka import KafkaDestination
 from tests.fakes.batches import batch_of, document
+from tests.fakes.certificates import make_certificates
 from tests.servers.kafka import PASSWORD, USER, make_topic
 from tests.servers.process import free_port
 
@@ -273,22 +274,49 @@ def test_compacted_topic_without_keys_pauses(talk: Talk) -> None:
     talk(conversation)
 
 
-@pytest.mark.parametrize("password", [PASSWORD, "wrong"])
-def test_password_decides(talk: Talk, password: str) -> None:
-    """A wrong one pauses with the broker's own words, and is not repeated in them."""
+@pytest.mark.parametrize("sasl", ["plain", "scram-sha-256"])
+def test_password_decides(talk: Talk, sasl: str) -> None:
+    """A wrong one pauses, and is not said aloud."""
 
     async def conversation(kafka: KafkaDestination) -> None:
-        config = KafkaConfig(
-            bootstrap=[kafka.server.sasl_address], topic=kafka.topic, sasl="plain", username=USER, password=password
-        )
-        async with KafkaOutput(config) as output:
-            if password == PASSWORD:
-                assert await output.check() == []
-                assert await output.send(a_batch(0, 10)) == ALL_TAKEN
-            else:
-                with pytest.raises(Paused, match="does not accept who we are") as told:
-                    await output.send(a_batch(0, 10))
-                assert password not in str(told.value).replace("wrong credentials", "")
+        settings = {"bootstrap": [kafka.server.sasl_address], "sasl": sasl, "username": USER}
+        async with kafka.output(**settings, password=PASSWORD) as output:
+            assert await output.check() == []
+            assert await output.send(a_batch(0, 10)) == ALL_TAKEN
+        async with kafka.output(**settings, password=PASSWORD[::-1]) as output:
+            with pytest.raises(Paused, match="does not accept who we are") as told:
+                await output.send(a_batch(0, 10))
+            assert PASSWORD[::-1] not in str(told.value)
+
+    talk(conversation)
+
+
+def test_mechanism_that_brokers_do_not_offer_pauses(talk: Talk) -> None:
+    """It is a setting."""
+
+    async def conversation(kafka: KafkaDestination) -> None:
+        settings = {"bootstrap": [kafka.server.sasl_address], "username": USER, "password": PASSWORD}
+        async with kafka.output(**settings, sasl="scram-sha-512") as output:
+            with pytest.raises(Paused, match="does not offer the mechanism"):
+                await output.send(a_batch(0, 10))
+
+    talk(conversation)
+
+
+def test_tls_is_spoken_with_whom_the_authority_vouches_for(talk: Talk, tmp_path: Path) -> None:
+    """Another's certificate pauses, and no record has gone out."""
+
+    async def conversation(kafka: KafkaDestination) -> None:
+        certificates = make_certificates(tmp_path / "tls")
+        await kafka.go_away()
+        kafka.relay.tls = certificates.server_context()
+        await kafka.come_back()
+        async with kafka.output(tls=True, ca_file=str(certificates.authority)) as output:
+            assert await output.send(a_batch(0, 10)) == ALL_TAKEN
+        async with kafka.output(tls=True) as output:
+            with pytest.raises(Paused, match="certificate"):
+                await output.send(a_batch(10, 20))
+        assert len(await kafka.received()) == 10
 
     talk(conversation)
 

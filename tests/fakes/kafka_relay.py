@@ -3,6 +3,7 @@ from others by the key in their header (``ApiKeys.PRODUCE`` is 0), and their ans
 
 import asyncio
 import contextlib
+import ssl
 import struct
 from typing import Final, Self
 
@@ -16,10 +17,12 @@ class KafkaRelay:
 
     ``lose_answers`` is how many answers to come the producer does not get: the connection breaks instead. With
     ``swallow`` set, requests that append are neither passed on nor answered; ``swallowed`` tells when the first came.
-    While ``reads`` is clear, nothing is read from the producer. ``appends`` counts the requests passed on.
+    While ``reads`` is clear, nothing is read from the producer. ``appends`` counts the requests passed on. With
+    ``tls`` it listens like that.
     """
 
     def __init__(self, port: int, target: int) -> None:
+        self.tls: ssl.SSLContext | None = None
         self.lose_answers = 0
         self.swallow = False
         self.swallowed = asyncio.Event()
@@ -41,7 +44,7 @@ class KafkaRelay:
 
     async def listen(self) -> None:
         """Take connections."""
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self._port, ssl=self.tls)
 
     async def all_gone(self) -> None:
         """Wait until every producer has left and all it sent is passed on."""

@@ -32,9 +32,12 @@ _JAAS = (
     f'user_{USER}="{PASSWORD}" username="{USER}" password="{PASSWORD}";'
 )
 
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+_SCRAM_USER = f"SCRAM-SHA-256=[name={USER},password={PASSWORD}]"
+
 
 class KafkaServer:
-    """One broker. ``address`` takes anybody, ``sasl_address`` who has a password (PLAIN). Who comes in by
+    """One broker. ``address`` takes anybody, ``sasl_address`` who has a password. Who comes in by
     ``behind_relay_port`` is told that the broker is at ``relay_port``, where a relay may listen."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
@@ -57,7 +60,8 @@ class KafkaServer:
             "RELAYED:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
-            "sasl.enabled.mechanisms": "PLAIN",
+            "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256",
+            "listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config": _SCRAM,
             "listener.name.sasl_plaintext.plain.sasl.jaas.config": _JAAS,
             "log.dirs": str(folder / "data"),
             "num.partitions": "3",
@@ -77,7 +81,17 @@ class KafkaServer:
         }
         config.write_text("".join(f"{name}={value}\n" for name, value in all_settings.items()))
         log = folder / "console.log"
-        formatting = [*java, "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(config)]
+        formatting = [
+            *java,
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            _CLUSTER,
+            "-c",
+            str(config),
+            "--add-scram",
+            _SCRAM_USER,
+        ]
         subprocess.run(formatting, check=True, capture_output=True, timeout=_FORMAT_SECS)
         self.process = ServerProcess([*java, "-Xmx256m", "kafka.Kafka", str(config)], lambda: listens(plain), log)
 

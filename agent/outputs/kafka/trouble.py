@@ -83,8 +83,9 @@ def unreachable(address: str, error: Exception) -> SendError:
     )
 
     said = str(error) or type(error).__name__
-    not_us = (AuthenticationFailedError, IllegalSaslStateError, SaslAuthenticationFailed, UnsupportedSaslMechanismError)
-    if isinstance(error, not_us):
+    if isinstance(error, UnsupportedSaslMechanismError):
+        return Paused(f"{address} does not offer the mechanism that `sasl` asks for")
+    if isinstance(error, AuthenticationFailedError | IllegalSaslStateError | SaslAuthenticationFailed):
         return Paused(f"{address} does not accept who we are: {said}")
     if isinstance(error, ssl.SSLError):
         return Paused(f"TLS with {address} fails: {said}")
