@@ -9,7 +9,7 @@ TEST_STAMP := $(VENV)/test.stamp
 RUNTIME := $(VENV)/runtime
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint unit soak bench bench-inputs pins generated clean
+.PHONY: run test lint unit soak bench bench-inputs bench-scaling pins generated clean
 
 run: $(RUN_STAMP) ## An example model, a trickle of requests, and modeltail beside it.
 	@$(BIN)/python -m examples.run $(if $(FOR),--for $(FOR))
@@ -35,6 +35,9 @@ bench: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure beside rsyslog; writes docs/per
 
 bench-inputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each input: rate, CPU and drops. ONLY="udp tcp" for some.
 	$(BIN)/python -m bench.inputs $(ONLY)
+
+bench-scaling: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each hop from sidecars through Kafka to Elasticsearch.
+	$(BIN)/python -m bench.scaling
 
 generated: $(TEST_STAMP) ## What is written from the code: the schema and the reference of the configuration.
 	$(BIN)/modeltail config schema > config/agent.schema.json
