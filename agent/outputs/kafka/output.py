@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -54,15 +56,18 @@ class KafkaOutput:
         self._key_of = key_of(config.key)
         self._session: Session | None = None
         self._connecting = asyncio.Lock()
+        self._thread: ThreadPoolExecutor
         self._turn = 0
         self._largest_bytes: int | None = None
 
     async def __aenter__(self) -> "KafkaOutput":
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"kafka-{self.id}")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._thread.shutdown(wait=False)
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -75,8 +80,7 @@ class KafkaOutput:
         async with self._connected() as session:
             every, led = await self._in_time(session.partitions(topic))
             self._turn += 1
-            # Off the event loop: inflating, encoding and compressing megabytes takes tens of milliseconds.
-            load = await asyncio.to_thread(self._load, batch, every, led[self._turn % len(led)])
+            load = await self._aside(partial(self._load, batch, every, led[self._turn % len(led)]))
             by_partition: dict[int, deque[tuple[Part, RecordBatch]]] = {}
             for part, encoded in load.parts:
                 by_partition.setdefault(part.partition, deque()).append((part, encoded))
@@ -109,11 +113,15 @@ class KafkaOutput:
                 middle = len(indexes) // 2
                 for half in (indexes[middle:], indexes[:middle]):
                     smaller = msgspec.structs.replace(part, indexes=half)
-                    parts.appendleft((smaller, await asyncio.to_thread(self._encoded, load, half)))
+                    parts.appendleft((smaller, await self._aside(partial(self._encoded, load, half))))
             except SendError as failure:
                 outcome.retry += [*indexes, *(i for later, _ in parts for i in later.indexes)]
                 return failure
         return None
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        """Off the event loop: inflating, encoding and compressing megabytes takes tens of milliseconds."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _load(self, batch: DeliveryBatch, every: Sequence[int], free: int) -> _Load:
         from agent.outputs.kafka.plan import LARGEST_BATCH_BYTES, plan
