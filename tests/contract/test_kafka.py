@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.delivery.contract import Outcome
+from agent.delivery.contract import DeliveryBatch, Outcome, Output
 from agent.errors import NoAnswer, Paused, Retryable
 from agent.outputs.kafka.config import KafkaConfig
 from agent.outputs.kafka.output import KafkaOutput
@@ -136,6 +137,50 @@ def test_broker_that_goes_away_in_mid_request_doubles_nothing(talk: Talk) -> Non
             assert await sending == ALL_TAKEN
         received = await kafka.received()
         assert len(received) == len(set(received)) == 500
+
+    talk(conversation)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_storm_of_faults_leaves_each_record_once(talk: Talk, seed: int) -> None:
+    """Four batches on their way at a time, answers lost and the broker away again and again: what was refused for
+    certain is sent again by us, what was in doubt by the session, and nothing is there twice."""
+
+    async def conversation(kafka: KafkaDestination) -> None:
+        rng = random.Random(seed)
+        slots = asyncio.Semaphore(4)
+
+        async def deliver(output: Output, batch: DeliveryBatch) -> None:
+            async with slots:
+                while batch.count:
+                    try:
+                        outcome = await output.send(batch)
+                    except NoAnswer:
+                        raise  # only after ``delivery_timeout``
+                    except Retryable:
+                        await asyncio.sleep(0.05)
+                    else:
+                        batch = batch.subset(outcome.retry)
+
+        async def harm() -> None:
+            for _ in range(20):
+                await asyncio.sleep(rng.uniform(0, 0.1))
+                kafka.lose_answer()
+                if rng.random() < 0.3:
+                    await kafka.go_away()
+                    await asyncio.sleep(rng.uniform(0, 0.2))
+                    await kafka.come_back()
+
+        async with (
+            kafka.output(key="field:message") as output,
+            asyncio.timeout(60),
+            asyncio.TaskGroup() as deliveries,
+        ):
+            deliveries.create_task(harm())
+            for first in range(0, 4000, 100):
+                deliveries.create_task(deliver(output, a_batch(first, first + 100)))
+        received = await kafka.received()
+        assert len(received) == len(set(received)) == 4000
 
     talk(conversation)
 
