@@ -198,6 +198,5 @@ def _judged(outcome: Outcome, failures: Sequence[SendError], count: int) -> Outc
     if len(outcome.retry) == count:
         raise (in_doubt or failures)[0]
     outcome.in_doubt = bool(in_doubt)
-    outcome.overloaded = any(isinstance(failure, Retryable) and failure.overloaded for failure in failures)
     _log.warning("Some partitions did not take their records; they are sent again", said=str(failures[0]))
     return outcome

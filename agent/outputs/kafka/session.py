@@ -35,6 +35,7 @@ from agent.outputs.tls import client_context
 REPEAT_SECS: Final = 0.1
 NEW_TOPIC_SECS: Final = 2.0
 """How long brokers that make topics by themselves may take to."""
+METADATA_SECS: Final = 5.0
 _ALL_REPLICAS: Final = -1
 _LONGEST_MILLIS: Final = 2**31 - 1
 
@@ -94,7 +95,7 @@ class Session:
         self._client.add_topic(topic)
         end = asyncio.get_running_loop().time() + NEW_TOPIC_SECS
         while True:
-            answered = await self._client.force_metadata_update()
+            answered = await self._look_again()
             if cluster.partitions_for_topic(topic):
                 return
             if topic in cluster.unauthorized_topics:
@@ -105,6 +106,16 @@ class Session:
             if asyncio.get_running_loop().time() > end:
                 raise Paused(f"there is no topic {topic}, and the brokers do not make one by themselves")
             await asyncio.sleep(REPEAT_SECS)
+
+    async def _look_again(self) -> bool:
+        """Ask who leads what; whether anybody answered. The client asks in a task of its own, which an unforeseen error
+        ends for good: then nobody would ever be told, and the session can only be used up."""
+        try:
+            async with asyncio.timeout(METADATA_SECS):
+                return bool(await self._client.force_metadata_update())
+        except TimeoutError:
+            self.spent = True
+            return False
 
     async def topic_problem(self, topic: str) -> str | None:
         """What is wrong with a topic, if anything. Makes none."""
@@ -155,7 +166,7 @@ class Session:
                         if code in trouble.SPENT:
                             break
                     await asyncio.sleep(REPEAT_SECS)
-                    await self._client.force_metadata_update()
+                    await self._look_again()
         except TimeoutError:
             pass
         finally:

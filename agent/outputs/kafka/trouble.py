@@ -70,7 +70,7 @@ def refused(code: int, what: str) -> SendError:
         return Paused(f"{said}: the agent's user is not allowed to")
     if code in _BADLY_SET:
         return Paused(f"{said}: {_BADLY_SET[code]}")
-    return Retryable(said, overloaded=code in UNDECIDED)
+    return Retryable(said)
 
 
 def unreachable(address: str, error: Exception) -> SendError:
