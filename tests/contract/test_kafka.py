@@ -11,6 +11,7 @@ import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome, Output
 from agent.errors import NoAnswer, Paused, Retryable
+from agent.outputs.kafka import session
 from agent.outputs.kafka.config import KafkaConfig
 from agent.outputs.kafka.output import KafkaOutput
 from tests.contract.destinations.kafka import KafkaDestination
@@ -138,6 +139,27 @@ def test_broker_that_goes_away_in_mid_request_doubles_nothing(talk: Talk) -> Non
         received = await kafka.received()
         assert len(received) == len(set(received)) == 500
 
+    talk(conversation)
+
+
+def test_client_that_has_stopped_asking_who_leads_holds_up_nothing(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that the client did not foresee ends its own task for that. What is in doubt is settled all the same,
+    and what comes next has a new session."""
+
+    async def conversation(kafka: KafkaDestination) -> None:
+        async with KafkaOutput(kafka.config()) as output:
+            assert await output.send(a_batch(0, 10)) == ALL_TAKEN
+            first = output._session
+            assert first is not None
+            first._client._sync_task.cancel()
+            kafka.lose_answer()
+            assert await output.send(a_batch(10, 20)) == ALL_TAKEN
+            assert await output.send(a_batch(20, 30)) == ALL_TAKEN
+            assert output._session is not first
+        received = await kafka.received()
+        assert len(received) == len(set(received)) == 30
+
+    monkeypatch.setattr(session, "METADATA_SECS", 0.3)
     talk(conversation)
 
 

@@ -42,8 +42,12 @@ class KafkaDestination(Destination):
 
     def output(self, **settings: Any) -> Output:
         """Through the relay."""
+        return KafkaOutput(self.config(**settings))
+
+    def config(self, **settings: Any) -> KafkaConfig:
+        """The settings of such an output."""
         address = f"127.0.0.1:{self.server.relay_port}"
-        return KafkaOutput(KafkaConfig(**{"id": "it", "bootstrap": [address], "topic": self.topic, **settings}))
+        return KafkaConfig(**{"id": "it", "bootstrap": [address], "topic": self.topic, **settings})
 
     async def received(self) -> list[str]:
         """The header of every record."""
