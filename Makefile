@@ -12,7 +12,7 @@ TEST_STAMP := $(VENV)/test.stamp
 RUNTIME := $(VENV)/runtime
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint unit soak bench bench-inputs bench-outputs lambda pins generated clean
+.PHONY: run test lint unit soak bench bench-inputs bench-outputs bench-scaling lambda pins generated clean
 
 run: $(RUN_STAMP) ## An example model, a trickle of requests, and modeltail beside it.
 	@$(BIN)/python -m examples.run $(if $(FOR),--for $(FOR))
@@ -41,6 +41,9 @@ bench-inputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each input: rate, CPU an
 
 bench-outputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each output: rate and CPU, beside elasticsearch. ONLY="local" for some.
 	$(BIN)/python -m bench.outputs $(ONLY)
+
+bench-scaling: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each hop from sidecars through Kafka to Elasticsearch.
+	$(BIN)/python -m bench.scaling
 
 lambda: ## The zip of the AWS Lambda function; it needs Python and nothing else.
 	$(PYTHON) deploy/aws/lambda/build.py

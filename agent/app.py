@@ -38,6 +38,7 @@ from agent.outputs import OutputConfig
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.firehose.config import FirehoseConfig
 from agent.outputs.http.config import HttpOutputConfig
+from agent.outputs.kafka.config import KafkaConfig
 from agent.outputs.kinesis.config import KinesisConfig
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.loki.config import LokiConfig
@@ -137,6 +138,10 @@ def make_output(config: OutputConfig) -> Output:
             from agent.outputs.http.output import HttpOutput
 
             return HttpOutput(config)
+        case KafkaConfig():
+            from agent.outputs.kafka.output import KafkaOutput
+
+            return KafkaOutput(config)
         case LocalConfig():
             from agent.outputs.local.output import LocalOutput
 

@@ -5,6 +5,7 @@ from typing import get_args
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.firehose.config import FirehoseConfig
 from agent.outputs.http.config import HttpOutputConfig
+from agent.outputs.kafka.config import KafkaConfig
 from agent.outputs.kinesis.config import KinesisConfig
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.loki.config import LokiConfig
@@ -18,6 +19,7 @@ OutputConfig = (
     ElasticsearchConfig
     | FirehoseConfig
     | HttpOutputConfig
+    | KafkaConfig
     | KinesisConfig
     | LocalConfig
     | LokiConfig

@@ -51,6 +51,12 @@ class ServerProcess:
         self._start_secs = start_secs
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it is ready. Raises ``ServerUnavailable`` with the end of its log if it is not."""
         with self._log.open("ab") as log:

@@ -4,6 +4,7 @@ from tests.contract.destinations.destination import Destination
 from tests.contract.destinations.elasticsearch import ElasticsearchDestination, OpensearchDestination
 from tests.contract.destinations.firehose import Firehose
 from tests.contract.destinations.http import HttpDestination
+from tests.contract.destinations.kafka import KafkaDestination
 from tests.contract.destinations.kinesis import Kinesis
 from tests.contract.destinations.local import LocalStore
 from tests.contract.destinations.loki import LokiDestination
@@ -16,6 +17,7 @@ DESTINATIONS: list[type[Destination]] = [
     ElasticsearchDestination,
     Firehose,
     HttpDestination,
+    KafkaDestination,
     Kinesis,
     LocalStore,
     LokiDestination,

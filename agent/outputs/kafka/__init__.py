@@ -1,0 +1,1 @@
+"""Records in a Kafka topic, by an idempotent producer."""
