@@ -37,6 +37,7 @@ from agent.model import identity
 from agent.outputs import OutputConfig
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.local.config import LocalConfig
+from agent.outputs.logstash.config import LogstashConfig
 from agent.outputs.ndjson.config import NdjsonConfig
 from agent.outputs.stdout.config import StdoutConfig
 from agent.pipeline import Pipeline, Processor
@@ -118,6 +119,19 @@ def make_output(config: OutputConfig) -> Output:
             from agent.outputs.local.output import LocalOutput
 
             return LocalOutput(config)
+        case LogstashConfig(protocol="http"):
+            memory.load_aiohttp()
+            from agent.outputs.logstash.http import LogstashHttpOutput
+
+            return LogstashHttpOutput(config)
+        case LogstashConfig(protocol="tcp"):
+            from agent.outputs.logstash.lines import LogstashTcpOutput
+
+            return LogstashTcpOutput(config)
+        case LogstashConfig():
+            from agent.outputs.logstash.lumberjack import LumberjackOutput
+
+            return LumberjackOutput(config)
         case NdjsonConfig():
             from agent.outputs.ndjson.output import NdjsonOutput
 
@@ -140,7 +154,7 @@ def make_lookup(config: OutputConfig) -> Verifiable | None:
             from agent.outputs.elasticsearch.verify import ElasticsearchLookup
 
             return ElasticsearchLookup(config)
-        case LocalConfig() | NdjsonConfig() | StdoutConfig():
+        case LocalConfig() | LogstashConfig() | NdjsonConfig() | StdoutConfig():
             return None
 
 
