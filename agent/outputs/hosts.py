@@ -37,5 +37,5 @@ class Hosts:
     def failed(self, address: str, now: float) -> bool:
         """It did not answer. Whether it is left out now and others are asked instead, for the first time in a row."""
         failures = self._failures[address] = self._failures.get(address, 0) + 1
-        self._out_until[address] = now + min(FIRST_SECS * 2.0 ** (failures - 1), LONGEST_SECS)
+        self._out_until[address] = now + min(FIRST_SECS * 2.0 ** min(failures - 1, 32), LONGEST_SECS)
         return failures == 1 and len(self._addresses) > 1

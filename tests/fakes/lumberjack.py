@@ -2,7 +2,8 @@
 
 It decodes by itself (``struct``, the standard library's ``zlib``), as strictly as the strictest of the real ones: a
 window begins with its frame, events are numbered from 1, compressed frames hold whole frames. Left alone it
-acknowledges each window when all of it is taken. ``faults`` are played one for each window that comes.
+acknowledges each window when all of it is taken, and a window of none with 0 if it ``knows_knocking``, as Logstash does
+and others do not. ``faults`` are played one for each window that comes.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ class Talk:
         if kind != b"2W":
             raise BadFrame(f"expected a window, got {kind!r}")
         (count,) = struct.unpack(">I", await self._reader.readexactly(4))
-        if not 0 < count <= 10_000:
+        if count > 10_000:
             raise BadFrame(f"a window of {count}")
         self.events = []
         while len(self.events) < count:
@@ -95,7 +96,8 @@ Fault = Callable[[Talk], Awaitable[None]]
 class FakeLumberjack:
     """The server. An async context manager; ``host`` stays the same when it goes away and comes back."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, knows_knocking: bool = True) -> None:
+        self.knows_knocking = knows_knocking
         self.taken: list[Event] = []
         self.windows: list[int] = []
         self.connections = 0
@@ -148,8 +150,12 @@ class FakeLumberjack:
         try:
             with suppress(asyncio.CancelledError, ConnectionError, asyncio.IncompleteReadError):
                 while not writer.is_closing():
-                    self.windows.append(await talk.read_window())
-                    await self._answer(talk)
+                    count = await talk.read_window()
+                    if count:
+                        self.windows.append(count)
+                        await self._answer(talk)
+                    elif self.knows_knocking:
+                        talk.say(0)
         except (BadFrame, zlib.error, ValueError, AssertionError) as error:
             self.bad.append(repr(error))
         finally:
@@ -192,7 +198,7 @@ async def says_garbage(talk: Talk) -> None:
 
 async def acknowledges_too_much(talk: Talk) -> None:
     """More than was sent."""
-    talk.say(len(talk.events) + 1)
+    talk.say(10_001)
 
 
 def takes(count: int, then: Fault) -> Fault:

@@ -82,10 +82,12 @@ class LogstashConfig(TlsClientOptions, tag_field="type", tag="logstash", kw_only
     def _problems_of_sockets(self) -> Iterator[tuple[str, str]]:
         if any("/" in host for host in self.hosts):
             yield "hosts", f"with `protocol: {self.protocol}` a host is `name:port`"
-        elif self.protocol == "tcp" and any(port_of(host) is None for host in self.hosts):
-            yield "hosts", "with `protocol: tcp` every host needs its port: `name:port`"
-        if any((port_of(host) or 1) not in range(1, 65536) for host in self.hosts):
-            yield "hosts", "a port is a number from 1 to 65535"
+        else:
+            ports = {port_of(host) for host in self.hosts}
+            if self.protocol == "tcp" and None in ports:
+                yield "hosts", "with `protocol: tcp` every host needs its port: `name:port`"
+            if not all(port is None or 0 < port < 65536 for port in ports):
+                yield "hosts", "a port is a number from 1 to 65535"
         for field, is_set in (
             ("username", self.username is not None or self.password is not None),
             ("headers", bool(self.headers)),

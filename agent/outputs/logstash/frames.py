@@ -9,15 +9,15 @@ and elastic/go-lumber 0.2.0. All numbers are big-endian; nothing stands between 
     '2' 'A'  u32 seq                       from the reader: all events of the window up to this one are taken
 
 ``seq`` runs from 1 in every window. A writer may have several windows on their way; they are acknowledged in order. An
-acknowledgement of 0 takes nothing: the reader is at work and alive. There is no refusal: a reader that cannot go on
-closes the connection.
+acknowledgement of 0 takes nothing: the reader is at work and alive. Logstash answers a window of 0 events with one;
+others say nothing. There is no refusal: a reader that cannot go on closes the connection.
 
 An event is the document, byte for byte, with the object ``@metadata`` in front, which Logstash keeps from what it
 writes unless told otherwise: ``[@metadata][_id]`` is the record's id.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from operator import add
 from typing import Final
@@ -28,6 +28,9 @@ from agent import __version__
 
 WINDOW: Final = 2048
 """Events in a window at most, as with Beats; go-lumber takes no more than 10,000."""
+
+KNOCK: Final = b"2W\0\0\0\0"
+"""A window of no events."""
 
 _EVENT: Final = struct.Struct(">2sII").pack
 _NUMBER: Final = struct.Struct(">2sI").pack
@@ -83,16 +86,15 @@ class AckReader:
     def __init__(self) -> None:
         self._rest = b""
 
-    def read(self, data: bytes) -> list[int]:
-        """The sequence numbers acknowledged by what has come now. Raises ``NotLumberjack``."""
+    def read(self, data: bytes) -> Iterator[int]:
+        """The sequence numbers acknowledged by what has come now, to be taken one by one: what stands before a mistake
+        counts. Raises ``NotLumberjack`` at the first; then the reader is of no more use."""
         data = self._rest + data
         whole = len(data) - len(data) % _ACK_BYTES
         self._rest = data[whole:]
-        seqs = []
         for start in range(0, len(data), _ACK_BYTES):
             kind = data[start : start + 2]
             if kind != b"2A"[: len(kind)]:
                 raise NotLumberjack(f"not an acknowledgement: {data[start : start + 16]!r}")
             if start < whole:
-                seqs.append(int.from_bytes(data[start + 2 : start + _ACK_BYTES], "big"))
-        return seqs
+                yield int.from_bytes(data[start + 2 : start + _ACK_BYTES], "big")

@@ -3,7 +3,8 @@
 Lumberjack has no refusal. What an input cannot read (a number of more than a thousand digits, a nesting a thousand
 deep) makes it hang up, as a stopping Logstash does too. So that such a record holds up nothing and no good one is given
 up in its place, a batch under which connections break is sent in halves; and a single record is taken to be the reason
-only when a record that was taken before is taken again, right before it, on the connection that then breaks.
+only when the other end shows that it is at work, right before it, on the connection that then breaks: by answering a
+window without events, or by taking a record again that it has taken before.
 """
 
 from functools import partial
@@ -17,6 +18,9 @@ from agent.outputs.logstash.connect import unreachable
 from agent.outputs.logstash.frames import WINDOW, window
 from agent.outputs.logstash.links import Links, Lost
 from agent.outputs.logstash.windows import WindowLink
+
+KNOCK_SECS: Final = 1.0
+"""How long a window without events may take to be answered."""
 
 WITNESS_BYTES: Final = 64 * 1024
 """A larger record is not kept as a witness."""
@@ -38,7 +42,6 @@ class LumberjackOutput:
         self._config = config
         self._links = Links(config, partial(WindowLink, float(config.request_timeout)))
         self._witness: _Witness | None = None
-        self._is_proven = False
 
     async def __aenter__(self) -> "LumberjackOutput":
         return self
@@ -89,8 +92,9 @@ class LumberjackOutput:
         return sum([await done for done in waiting])
 
     async def _vouch(self, batch: DeliveryBatch, link: WindowLink) -> bool:
-        """Send a record that can be read once more, in a window of its own. Whether it was taken: then the other end is
-        at work, and what breaks the connection next is to blame."""
+        """Whether the other end shows that it is at work: then what breaks the connection next is to blame."""
+        if await link.knock(KNOCK_SECS):
+            return True
         witness = self._witness
         if witness is None or witness.record == batch.ids()[0]:
             return False
@@ -98,14 +102,9 @@ class LumberjackOutput:
         return await seen == 1
 
     def _note_witness(self, batch: DeliveryBatch, acked: int) -> None:
-        """Keep a record that was taken, or as long as there is none, one that was sent in company."""
-        if acked == 0 and (self._is_proven or batch.count == 1):
-            return
-        last = (acked or batch.count) - 1
-        document = batch.documents()[last]
-        if len(document) <= WITNESS_BYTES:
-            self._witness = _Witness(batch.ids()[last], document)
-            self._is_proven |= acked > 0
+        """Keep a record that was taken."""
+        if acked and len(document := batch.documents()[acked - 1]) <= WITNESS_BYTES:
+            self._witness = _Witness(batch.ids()[acked - 1], document)
 
     async def check(self) -> list[str]:
         """Which hosts cannot be connected to. More cannot be asked without sending an event."""

@@ -6,8 +6,9 @@ time; what bounds them is the room in the connection's buffers, and how many bat
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
-from agent.outputs.logstash.frames import AckReader, NotLumberjack
+from agent.outputs.logstash.frames import KNOCK, AckReader, NotLumberjack
 from agent.outputs.logstash.links import Link, Lost
 
 
@@ -32,7 +33,18 @@ class WindowLink(Link):
         self._windows: deque[_Window] = deque()
         self._room = asyncio.Event()
         self._room.set()
+        self._alive = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+
+    async def knock(self, timeout_secs: float) -> bool:
+        """Whether the other end answers a window without events in this time. Logstash does; of others silence says
+        nothing. To be asked before anything else is sent."""
+        if self.lost is None:
+            self.transport.write(KNOCK)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_secs):
+                    await self._alive.wait()
+        return self.lost is None and self._alive.is_set()
 
     async def send(self, window: bytes, count: int) -> "asyncio.Future[int]":
         """Write a window of ``count`` events, and return when there is room for another. The future gives how many of
@@ -57,6 +69,7 @@ class WindowLink(Link):
         """No more is sent or heard here. Every window is told how far it came."""
         super().lose(lost)
         self._room.set()
+        self._alive.set()
         while self._windows:
             _tell(self._windows.popleft())
         self._expect_life()
@@ -88,6 +101,7 @@ class WindowLink(Link):
     def _take(self, seq: int) -> None:
         """An acknowledgement. Raises ``NotLumberjack`` when it is for events that were not sent."""
         if seq == 0:
+            self._alive.set()
             return
         expected = self._windows[0].count if self._windows else 0
         if seq > expected:
