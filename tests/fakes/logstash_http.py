@@ -26,6 +26,7 @@ class FakeLogstashHttp:
         self.requests: list[web.Request] = []
         self.faults: deque[Fault] = deque()
         self._authorization = None if user is None else "Basic " + base64.b64encode(user.encode()).decode()
+        self.leaving = asyncio.Event()
         self._runner: web.ServerRunner | None = None
         self._held: socket.socket
         self._port = 0
@@ -50,6 +51,7 @@ class FakeLogstashHttp:
 
     async def come_back(self) -> None:
         """Listen."""
+        self.leaving = asyncio.Event()
         server = web.Server(self._serve, auto_decompress=False, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -57,6 +59,7 @@ class FakeLogstashHttp:
 
     async def go_away(self) -> None:
         """Listen no more, and break every connection."""
+        self.leaving.set()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -72,7 +75,7 @@ class FakeLogstashHttp:
 
     async def take(self, request: web.BaseRequest) -> web.Response:
         """Make events of a request."""
-        body = await request.read()
+        body = await request.content.read()
         if request.headers.get("content-encoding") == "gzip":
             try:
                 body = gzip.decompress(body)
@@ -108,7 +111,7 @@ def answers(status: int, said: str = "", **headers: str) -> Fault:
     """Takes nothing and answers this. ``retry_after`` becomes ``Retry-After``."""
 
     async def fault(server: FakeLogstashHttp, request: web.Request) -> web.StreamResponse:
-        await request.read()
+        await request.content.read()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return web.Response(status=status, text=said, headers=named)
 
@@ -137,5 +140,5 @@ def hangs_up(*, taken: bool) -> Fault:
 async def hangs(server: FakeLogstashHttp, request: web.Request) -> web.StreamResponse:
     """Takes the request and never answers: a pipeline that is full."""
     response = await server.take(request)
-    await asyncio.Event().wait()
+    await server.leaving.wait()
     return response
