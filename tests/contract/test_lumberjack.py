@@ -75,6 +75,19 @@ def test_batch_goes_out_in_windows_over_one_connection() -> None:
     play(story)
 
 
+def test_small_frames_share_a_window_and_large_ones_take_several() -> None:
+    """Whole frames together where they fit, each record once, in order."""
+    batch = batch_of(*([document(i) for i in range(count)] for count in (1, 1, 2000, 47, 5000, 3)))
+
+    async def story(output: LumberjackOutput, server: FakeLumberjack) -> None:
+        assert await output.send(batch) == Outcome()
+        assert server.windows == [2002, 47, 2048, 2048, 907]
+        assert [event.record for event in server.taken] == batch.ids()
+        assert [event.document for event in server.taken] == batch.documents()
+
+    play(story)
+
+
 def test_next_window_is_written_before_the_first_is_acknowledged() -> None:
     """The server reads three windows, of two batches, and only then speaks; in their order."""
 

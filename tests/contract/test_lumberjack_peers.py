@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.errors import Paused, Retryable
+from agent.errors import CutOff, NoAnswer, Paused, Retryable
 from agent.outputs.logstash.config import LogstashConfig
 from agent.outputs.logstash.lumberjack import LumberjackOutput
 from tests.fakes.batches import batch_of, document
@@ -60,6 +60,24 @@ def test_large_empty_and_odd_documents_arrive(peer: LumberjackServer) -> None:
     batch = batch_of([ODD, b"{}", document(1, text="x" * 1024**2), document(2)])
     assert send_all(peer, batch) == [Outcome()]
     assert received(peer, batch) == batch.ids()
+
+
+def test_record_that_cannot_be_read_is_found(peer: LumberjackServer) -> None:
+    """It breaks every connection it is sent over; one that was taken before speaks for the server."""
+    good, bad = batch_of([document(1)]), batch_of([b'{"n":}'])
+
+    async def talk() -> list[type[BaseException]]:
+        found: list[type[BaseException]] = []
+        async with LumberjackOutput(LogstashConfig(id="it", hosts=[peer.host])) as output:
+            assert await output.send(good) == Outcome()
+            for _ in range(3):
+                with pytest.raises(NoAnswer) as caught:
+                    await output.send(bad)
+                found.append(caught.type)
+                bad.attempt, bad.in_doubt = bad.attempt + 1, True
+        return found
+
+    assert asyncio.run(talk()) == [NoAnswer, CutOff, CutOff]
 
 
 @pytest.fixture(scope="module")

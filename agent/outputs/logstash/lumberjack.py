@@ -7,6 +7,7 @@ only when the other end shows that it is at work, right before it, on the connec
 window without events, or by taking a record again that it has taken before.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
 from typing import Final, NamedTuple
@@ -18,6 +19,7 @@ from agent.outputs.logstash.connect import unreachable
 from agent.outputs.logstash.frames import WINDOW, window
 from agent.outputs.logstash.links import Links, Lost
 from agent.outputs.logstash.windows import WindowLink
+from agent.queue.frame import inflate
 
 KNOCK_SECS: Final = 1.0
 """How long a window without events may take to be answered."""
@@ -25,9 +27,13 @@ KNOCK_SECS: Final = 1.0
 WITNESS_BYTES: Final = 64 * 1024
 """A larger record is not kept as a witness."""
 
+_ID_FROM: Final = len(b'{"create":{"_id":"')
+_ID_TO: Final = -len(b'"}}')
+"""Where the id stands in the action line of a frame."""
+
 
 class _Witness(NamedTuple):
-    record: str
+    record: bytes
     document: bytes
 
 
@@ -71,7 +77,6 @@ class LumberjackOutput:
     async def _send(self, batch: DeliveryBatch, host: str, link: WindowLink, is_repeat: bool = False) -> Outcome:
         vouched = await self._vouch(batch, link) if is_repeat and batch.count == 1 else False
         acked = await self._write(link, batch)
-        self._note_witness(batch, acked)
         if acked == batch.count:
             self._links.answered(host)
             return Outcome()
@@ -83,28 +88,27 @@ class LumberjackOutput:
 
     async def _write(self, link: WindowLink, batch: DeliveryBatch) -> int:
         """Write the batch, window by window; how many of its records were acknowledged."""
-        ids, documents = batch.ids(), batch.documents()
         waiting = []
-        for first in range(0, batch.count, WINDOW):
-            part = ids[first : first + WINDOW]
-            frames = window(part, documents[first : first + WINDOW], compress=self._config.compress)
-            waiting.append(await link.send(frames, len(part)))
-        return sum([await done for done in waiting])
+        for ids, documents in _windows(batch):
+            frames = window(ids, documents, compress=self._config.compress)
+            last = _Witness(ids[-1], documents[-1]) if len(documents[-1]) <= WITNESS_BYTES else None
+            waiting.append((await link.send(frames, len(ids)), len(ids), last))
+        acked = 0
+        for done, count, last in waiting:
+            acked += await done
+            if last is not None and done.result() == count:
+                self._witness = last
+        return acked
 
     async def _vouch(self, batch: DeliveryBatch, link: WindowLink) -> bool:
         """Whether the other end shows that it is at work: then what breaks the connection next is to blame."""
         if await link.knock(KNOCK_SECS):
             return True
         witness = self._witness
-        if witness is None or witness.record == batch.ids()[0]:
+        if witness is None or witness.record.decode() == batch.ids()[0]:
             return False
         seen = await link.send(window([witness.record], [witness.document], compress=self._config.compress), 1)
         return await seen == 1
-
-    def _note_witness(self, batch: DeliveryBatch, acked: int) -> None:
-        """Keep a record that was taken."""
-        if acked and len(document := batch.documents()[acked - 1]) <= WITNESS_BYTES:
-            self._witness = _Witness(batch.ids()[acked - 1], document)
 
     async def check(self) -> list[str]:
         """Which hosts cannot be connected to. More cannot be asked without sending an event."""
@@ -113,6 +117,30 @@ class LumberjackOutput:
     def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes | None:
         """None: there is no form that every input takes."""
         return None
+
+
+def _windows(batch: DeliveryBatch) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Ids and documents of a batch, so many at a time as go into a window. Frames are inflated for one window after the
+    other: while their lines are near the processor, and so that nothing inflated waits for acknowledgements."""
+    if not batch.frames:
+        every_id, every_document = [record.encode() for record in batch.ids()], batch.documents()
+        for first in range(0, batch.count, WINDOW):
+            yield every_id[first : first + WINDOW], every_document[first : first + WINDOW]
+        return
+    ids: list[bytes] = []
+    documents: list[bytes] = []
+    for frame, body in zip(batch.frames, batch.bodies, strict=True):
+        if ids and len(ids) + frame.count > WINDOW:
+            yield ids, documents
+            ids, documents = [], []
+        lines = inflate(frame, body).split(b"\n")
+        ids += [action[_ID_FROM:_ID_TO] for action in lines[0:-1:2]]
+        documents += lines[1::2]
+        while len(ids) > WINDOW:
+            yield ids[:WINDOW], documents[:WINDOW]
+            del ids[:WINDOW], documents[:WINDOW]
+    if ids:
+        yield ids, documents
 
 
 def _trouble(lost: Lost, host: str, *, points_at_batch: bool) -> SendError:

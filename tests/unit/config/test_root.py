@@ -102,8 +102,8 @@ def test_schema_and_loader_agree(addition: str, good: bool) -> None:
         ("inputs:", "a.yaml:1:8: inputs: has no value; give it one, or remove the line"),
         (
             "outputs: [{type: elastic}]",
-            "a.yaml:1:18: outputs[0].type: must be `elasticsearch`, `local`, `logstash`, `ndjson` or `stdout`, not `elastic`; "
-            "did you mean `elasticsearch`?",
+            "a.yaml:1:18: outputs[0].type: must be `elasticsearch`, `local`, `logstash`, `ndjson` or `stdout`, "
+            "not `elastic`; did you mean `elasticsearch`?",
         ),
         (
             "inputs: [{type: stdin, id: ../x}]\noutputs: [{type: stdout}]",
