@@ -9,7 +9,7 @@ import pytest
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Retryable, SendError
 from agent.outputs.logstash.config import LogstashConfig
-from agent.outputs.logstash.lumberjack import LumberjackOutput
+from agent.outputs.logstash.lumberjack import STRIKES, LumberjackOutput
 from tests.fakes.batches import batch_of, document
 from tests.fakes.lumberjack import (
     FakeLumberjack,
@@ -306,15 +306,37 @@ def test_repeat_under_which_connections_break_points_at_the_batch() -> None:
     play(story)
 
 
+async def until_blamed(output: LumberjackOutput, batch: DeliveryBatch) -> list[type[SendError]]:
+    """What the delivery loop hears until it has heard three times in a row that a batch may be to blame."""
+    heard = [type(await trouble(output.send(batch)))]
+    while heard[-3:] != [CutOff] * 3:
+        heard.append(type(await trouble(output.send(again(batch)))))
+    return heard
+
+
 def test_single_record_is_blamed_when_the_reader_is_at_work() -> None:
-    """It answered a window of nothing, and broke the connection at the record."""
+    """It answered a window of nothing, and broke the connection at the record, ten times."""
 
     async def story(output: LumberjackOutput, server: FakeLumberjack) -> None:
         bad = of(1)
         server.poisoned.update(bad.ids())
-        assert type(await trouble(output.send(bad))) is NoAnswer
-        assert type(await trouble(output.send(again(bad)))) is CutOff
+        assert await until_blamed(output, bad) == [NoAnswer] * STRIKES + [CutOff] * 3
         assert server.taken == []
+        assert output._strikes == {}
+
+    play(story)
+
+
+def test_record_that_is_taken_at_last_has_a_clean_slate() -> None:
+    """Answers were lost, and one was not."""
+
+    async def story(output: LumberjackOutput, server: FakeLumberjack) -> None:
+        suspect = again(of(1))
+        for _ in range(2):
+            server.faults.extend([loses_answer] * (STRIKES - 1))
+            for _ in range(STRIKES - 1):
+                assert type(await trouble(output.send(again(suspect)))) is NoAnswer
+            assert await output.send(again(suspect)) == Outcome()
 
     play(story)
 
@@ -327,8 +349,8 @@ def test_record_taken_before_speaks_for_readers_that_know_no_empty_window() -> N
         good, bad = of(1), of(1)
         assert await output.send(good) == Outcome()
         server.poisoned.update(bad.ids())
-        assert type(await trouble(output.send(again(bad)))) is CutOff
-        assert [event.record for event in server.taken] == good.ids() * 2
+        assert await until_blamed(output, bad) == [NoAnswer] * STRIKES + [CutOff] * 3
+        assert {event.record for event in server.taken} == set(good.ids())
 
     play(story, knows_knocking=False)
 
@@ -342,7 +364,7 @@ def test_single_record_is_not_blamed_for_a_reader_that_takes_nothing(is_first: b
         if not is_first:
             assert await output.send(of(1)) == Outcome()
         suspect = again(of(1))
-        for _ in range(4):
+        for _ in range(STRIKES + 2):
             server.faults.append(hangs_up)
             assert type(await trouble(output.send(again(suspect)))) is NoAnswer
 

@@ -10,7 +10,7 @@ import pytest
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Retryable
 from agent.outputs.logstash.config import LogstashConfig
-from agent.outputs.logstash.lumberjack import LumberjackOutput
+from agent.outputs.logstash.lumberjack import STRIKES, LumberjackOutput
 from tests.fakes.batches import batch_of, document
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.servers import ServerUnavailable, unavailable
@@ -62,22 +62,23 @@ def test_large_empty_and_odd_documents_arrive(peer: LumberjackServer) -> None:
     assert received(peer, batch) == batch.ids()
 
 
-def test_record_that_cannot_be_read_is_found(peer: LumberjackServer) -> None:
+def test_record_that_cannot_be_read_is_found(peer: LumberjackServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It breaks every connection it is sent over; one that was taken before speaks for the server."""
+    monkeypatch.setattr("agent.outputs.logstash.lumberjack.KNOCK_SECS", 0.05)
     good, bad = batch_of([document(1)]), batch_of([b'{"n":}'])
 
     async def talk() -> list[type[BaseException]]:
         found: list[type[BaseException]] = []
         async with LumberjackOutput(LogstashConfig(id="it", hosts=[peer.host])) as output:
             assert await output.send(good) == Outcome()
-            for _ in range(3):
+            for _ in range(STRIKES + 1):
                 with pytest.raises(NoAnswer) as caught:
                     await output.send(bad)
                 found.append(caught.type)
                 bad.attempt, bad.in_doubt = bad.attempt + 1, True
         return found
 
-    assert asyncio.run(talk()) == [NoAnswer, CutOff, CutOff]
+    assert asyncio.run(talk()) == [NoAnswer] * STRIKES + [CutOff]
 
 
 @pytest.fixture(scope="module")

@@ -61,6 +61,10 @@ class FakeLogstashHttp:
         """Listen no more, and break every connection."""
         self.leaving.set()
         if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+            for _ in range(3):  # what was just accepted is a connection a few turns of the loop later
+                await asyncio.sleep(0)
             await self._runner.cleanup()
             self._runner = None
 

@@ -137,6 +137,8 @@ class FakeLumberjack:
         if self._server is not None:
             self._server.close()
             self._server = None
+            for _ in range(3):  # what was just accepted is a connection a few turns of the loop later
+                await asyncio.sleep(0)
         for task in self._talking:
             task.cancel()
         await asyncio.gather(*self._talking, return_exceptions=True)

@@ -3,8 +3,8 @@
 Lumberjack has no refusal. What an input cannot read (a number of more than a thousand digits, a nesting a thousand
 deep) makes it hang up, as a stopping Logstash does too. So that such a record holds up nothing and no good one is given
 up in its place, a batch under which connections break is sent in halves; and a single record is taken to be the reason
-only when the other end shows that it is at work, right before it, on the connection that then breaks: by answering a
-window without events, or by taking a record again that it has taken before.
+only when the other end shows that it is at work, right before it, on the connection that then breaks, and that ten
+times: by answering a window without events, or by taking a record again that it has taken before.
 """
 
 from collections.abc import Iterator
@@ -27,6 +27,11 @@ KNOCK_SECS: Final = 1.0
 WITNESS_BYTES: Final = 64 * 1024
 """A larger record is not kept as a witness."""
 
+STRIKES: Final = 8
+"""So many connections must have broken under a single record, each right after the other end had shown that it is at
+work, before the record is pointed at. The delivery loop asks for two more of them. A Logstash that restarts breaks one
+or two."""
+
 _ID_FROM: Final = len(b'{"create":{"_id":"')
 _ID_TO: Final = -len(b'"}}')
 """Where the id stands in the action line of a frame."""
@@ -48,6 +53,7 @@ class LumberjackOutput:
         self._config = config
         self._links = Links(config, partial(WindowLink, float(config.request_timeout)))
         self._witness: _Witness | None = None
+        self._strikes: dict[str, int] = {}
 
     async def __aenter__(self) -> "LumberjackOutput":
         return self
@@ -79,12 +85,22 @@ class LumberjackOutput:
         acked = await self._write(link, batch)
         if acked == batch.count:
             self._links.answered(host)
+            if is_repeat and batch.count == 1:
+                self._strikes.pop(batch.ids()[0], None)
             return Outcome()
         assert link.lost is not None  # or it would still be waited for
         self._links.drop(host, link)
         if acked:
             return Outcome(retry=list(range(acked, batch.count)), in_doubt=True)
-        raise _trouble(link.lost, host, points_at_batch=is_repeat and (batch.count > 1 or vouched))
+        is_suspect = is_repeat and (batch.count > 1 or (vouched and self._strike(batch.ids()[0])))
+        raise _trouble(link.lost, host, points_at_batch=is_suspect)
+
+    def _strike(self, record: str) -> bool:
+        """Whether enough connections broke under this record, now that another one did."""
+        strikes = self._strikes.pop(record, 0) + 1
+        if strikes < STRIKES + 2:  # else it is pointed at for the third time, and given up
+            self._strikes[record] = strikes
+        return strikes >= STRIKES
 
     async def _write(self, link: WindowLink, batch: DeliveryBatch) -> int:
         """Write the batch, window by window; how many of its records were acknowledged."""
