@@ -12,7 +12,7 @@ from typing import Self
 
 from aiohttp import web
 
-from tests.fakes.lumberjack import Event
+from tests.fakes.lumberjack import Event, close_server
 
 Fault = Callable[["FakeLogstashHttp", web.Request], Awaitable[web.StreamResponse]]
 
@@ -27,7 +27,8 @@ class FakeLogstashHttp:
         self.faults: deque[Fault] = deque()
         self._authorization = None if user is None else "Basic " + base64.b64encode(user.encode()).decode()
         self.leaving = asyncio.Event()
-        self._runner: web.ServerRunner | None = None
+        self._web: web.Server
+        self._server: asyncio.Server | None = None
         self._held: socket.socket
         self._port = 0
 
@@ -52,21 +53,17 @@ class FakeLogstashHttp:
     async def come_back(self) -> None:
         """Listen."""
         self.leaving = asyncio.Event()
-        server = web.Server(self._serve, auto_decompress=False, access_log=None)
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_port=True).start()
+        self._web = web.Server(self._serve, auto_decompress=False, access_log=None)
+        create = asyncio.get_running_loop().create_server
+        self._server = await create(self._web, "127.0.0.1", self._port, reuse_port=True)
 
     async def go_away(self) -> None:
         """Listen no more, and break every connection."""
         self.leaving.set()
-        if self._runner is not None:
-            for site in list(self._runner.sites):
-                await site.stop()
-            for _ in range(3):  # what was just accepted is a connection a few turns of the loop later
-                await asyncio.sleep(0)
-            await self._runner.cleanup()
-            self._runner = None
+        if self._server is not None:
+            await close_server(self._server)
+            self._server = None
+            await self._web.shutdown(0.1)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request, web.BaseRequest)

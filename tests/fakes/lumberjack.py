@@ -93,6 +93,15 @@ class Talk:
 Fault = Callable[[Talk], Awaitable[None]]
 
 
+async def close_server(server: asyncio.Server) -> None:
+    """Close a listening server once what it has just accepted is a connection: closed before, it would forget those."""
+    for listening in server.sockets:
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    server.close()
+
+
 class FakeLumberjack:
     """The server. An async context manager; ``host`` stays the same when it goes away and comes back."""
 
@@ -135,10 +144,8 @@ class FakeLumberjack:
     async def go_away(self) -> None:
         """Listen no more, and break every connection."""
         if self._server is not None:
-            self._server.close()
+            await close_server(self._server)
             self._server = None
-            for _ in range(3):  # what was just accepted is a connection a few turns of the loop later
-                await asyncio.sleep(0)
         for task in self._talking:
             task.cancel()
         await asyncio.gather(*self._talking, return_exceptions=True)
