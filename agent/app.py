@@ -41,6 +41,7 @@ from agent.outputs.http.config import HttpOutputConfig
 from agent.outputs.kafka.config import KafkaConfig
 from agent.outputs.kinesis.config import KinesisConfig
 from agent.outputs.local.config import LocalConfig
+from agent.outputs.logstash.config import LogstashConfig
 from agent.outputs.loki.config import LokiConfig
 from agent.outputs.ndjson.config import NdjsonConfig
 from agent.outputs.opensearch.config import OpensearchConfig
@@ -151,6 +152,19 @@ def make_output(config: OutputConfig) -> Output:
             from agent.outputs.loki.output import LokiOutput
 
             return LokiOutput(config)
+        case LogstashConfig(protocol="http"):
+            memory.load_aiohttp()
+            from agent.outputs.logstash.http import LogstashHttpOutput
+
+            return LogstashHttpOutput(config)
+        case LogstashConfig(protocol="tcp"):
+            from agent.outputs.logstash.lines import LogstashTcpOutput
+
+            return LogstashTcpOutput(config)
+        case LogstashConfig():
+            from agent.outputs.logstash.lumberjack import LumberjackOutput
+
+            return LumberjackOutput(config)
         case NdjsonConfig():
             from agent.outputs.ndjson.output import NdjsonOutput
 

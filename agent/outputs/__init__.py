@@ -8,6 +8,7 @@ from agent.outputs.http.config import HttpOutputConfig
 from agent.outputs.kafka.config import KafkaConfig
 from agent.outputs.kinesis.config import KinesisConfig
 from agent.outputs.local.config import LocalConfig
+from agent.outputs.logstash.config import LogstashConfig
 from agent.outputs.loki.config import LokiConfig
 from agent.outputs.ndjson.config import NdjsonConfig
 from agent.outputs.opensearch.config import OpensearchConfig
@@ -22,6 +23,7 @@ OutputConfig = (
     | KafkaConfig
     | KinesisConfig
     | LocalConfig
+    | LogstashConfig
     | LokiConfig
     | NdjsonConfig
     | OpensearchConfig

@@ -19,7 +19,7 @@ from yarl import URL
 
 from agent.errors import CutOff, NoAnswer, Paused, Retryable
 from agent.log import Log
-from agent.outputs.http_client.hosts import Hosts
+from agent.outputs.hosts import Hosts
 
 MAX_ANSWER_BYTES: Final = 256 * 1024**2
 """An answer larger than this is not read: nothing asked for comes near it."""

@@ -7,10 +7,11 @@ from tests.contract.destinations.http import HttpDestination
 from tests.contract.destinations.kafka import KafkaDestination
 from tests.contract.destinations.kinesis import Kinesis
 from tests.contract.destinations.local import LocalStore
+from tests.contract.destinations.logstash_http import LogstashHttp
 from tests.contract.destinations.loki import LokiDestination
+from tests.contract.destinations.lumberjack import Lumberjack
 from tests.contract.destinations.ndjson import NdjsonFile
 from tests.contract.destinations.otlp import OtlpDestination
-from tests.contract.destinations.receiving import ReceiverDestination
 from tests.contract.destinations.s3 import S3
 
 DESTINATIONS: list[type[Destination]] = [
@@ -20,11 +21,12 @@ DESTINATIONS: list[type[Destination]] = [
     KafkaDestination,
     Kinesis,
     LocalStore,
+    LogstashHttp,
     LokiDestination,
+    Lumberjack,
     NdjsonFile,
     OpensearchDestination,
     OtlpDestination,
-    ReceiverDestination,
     S3,
 ]
 

@@ -18,6 +18,7 @@ class KafkaDestination(Destination):
 
     # A repeat under the same sequence number is there once; one from another session is not known to be a repeat.
     recognises = False
+    repeats_itself = True
     # Brokers do not look into records.
     rejects = False
     # Brokers slow a client down by answering late, never by refusing.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.outputs.http_client.hosts import FIRST_SECS, LONGEST_SECS, Hosts
+from agent.outputs.hosts import FIRST_SECS, LONGEST_SECS, Hosts
 
 
 def test_hosts_take_turns() -> None:

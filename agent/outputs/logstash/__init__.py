@@ -1,0 +1,1 @@
+"""The output to Logstash's inputs: beats (lumberjack), http and tcp."""

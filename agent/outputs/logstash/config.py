@@ -1,0 +1,107 @@
+"""Settings of the output `logstash`."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from agent.config.fields import Duration, Secret
+from agent.outputs.options import TlsClientOptions
+
+Host = Annotated[
+    str, Meta(pattern=r"^(https?://)?([^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s?#]*)?$", max_length=2000)
+]
+
+
+class LogstashConfig(TlsClientOptions, tag_field="type", tag="logstash", kw_only=True, forbid_unknown_fields=True):
+    """Logstash, by its `beats`, `http` or `tcp` input; with `lumberjack` whatever else takes what Beats send."""
+
+    protocol: Annotated[
+        Literal["lumberjack", "http", "tcp"],
+        Meta(
+            description="`lumberjack` for the input `beats`, `http` for the input `http`; `tcp` (lines of JSON) has no "
+            "acknowledgements and loses what is on its way when a connection breaks."
+        ),
+    ] = "lumberjack"
+    hosts: Annotated[
+        list[Host],
+        Meta(
+            min_length=1,
+            max_length=100,
+            description="Where Logstash listens: `logstash:5044`, or for `http` `https://logstash:8080/path`. Several "
+            "share the load, and stand in for one another.",
+        ),
+    ]
+    tls: Annotated[bool, Meta(description="Whether `lumberjack` and `tcp` go through TLS.")] = False
+    format: Annotated[
+        Literal["json", "ndjson"],
+        Meta(
+            description="Body of an `http` request: an array, which every `http` input takes, or lines, which take an "
+            "`additional_codecs` setting there."
+        ),
+    ] = "json"
+    username: Annotated[str | None, Meta(description="User for basic authentication (`http`), with `password`.")] = None
+    password: Annotated[Secret | None, Meta(description="Password for basic authentication (`http`).")] = None
+    headers: Annotated[dict[str, Secret], Meta(description="Further headers for every request (`http`).")] = {}
+    compress: Annotated[bool, Meta(description="Whether `lumberjack` and `http` compress what they send.")] = True
+    request_timeout: Annotated[
+        Duration,
+        Meta(gt=0, description="How long there may be neither an acknowledgement nor another sign of life."),
+    ] = 30.0
+    connect_timeout: Annotated[
+        Duration, Meta(gt=0, description="How long connecting may take before another host is tried.")
+    ] = 10.0
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether any connection goes through TLS."""
+        return self.tls or any(host.startswith("https://") for host in self.hosts)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that no single field shows: the field to point at, and a sentence."""
+        yield from TlsClientOptions.problems(self)
+        if self.protocol == "http":
+            yield from self._problems_of_http()
+        else:
+            yield from self._problems_of_sockets()
+        if not self.uses_tls and (self.ca_file or self.client_cert or self.verify != "full"):
+            field = "ca_file" if self.ca_file else "client_cert" if self.client_cert else "verify"
+            how = "an `https://` address" if self.protocol == "http" else "`tls: true`"
+            yield field, f"`{field}` needs {how}"
+
+    def _problems_of_http(self) -> Iterator[tuple[str, str]]:
+        if not all(host.startswith(("http://", "https://")) for host in self.hosts):
+            yield "hosts", "with `protocol: http` a host is an `http://` or `https://` address"
+        if self.tls:
+            yield "tls", "with `protocol: http` the address says it: `https://…`"
+        if (self.username is None) != (self.password is None):
+            yield "username", "`username` and `password` go together"
+        for name in sorted({key.lower() for key in self.headers} & OWN_HEADERS):
+            yield "headers", f"the header `{name}` is set by the output itself"
+
+    def _problems_of_sockets(self) -> Iterator[tuple[str, str]]:
+        if any("/" in host for host in self.hosts):
+            yield "hosts", f"with `protocol: {self.protocol}` a host is `name:port`"
+        else:
+            ports = {port_of(host) for host in self.hosts}
+            if self.protocol == "tcp" and None in ports:
+                yield "hosts", "with `protocol: tcp` every host needs its port: `name:port`"
+            if not all(port is None or 0 < port < 65536 for port in ports):
+                yield "hosts", "a port is a number from 1 to 65535"
+        for field, is_set in (
+            ("username", self.username is not None or self.password is not None),
+            ("headers", bool(self.headers)),
+            ("format", self.format != "json"),
+        ):
+            if is_set:
+                yield field, f"`{field}` is for `protocol: http`"
+
+
+OWN_HEADERS = {"content-type", "content-encoding", "content-length", "transfer-encoding", "host", "connection"}
+"""Headers that belong to the request's body and connection: not for the configuration to set."""
+
+
+def port_of(host: str) -> int | None:
+    """The port of ``name:port`` or ``[address]:port``; None when there is none."""
+    port = host.rpartition("]")[2].rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
+    return int(port) if port else None

@@ -1,0 +1,111 @@
+"""The output to Logstash's input ``http``: each batch is one request, a JSON array or lines.
+
+A request without an answer may be at work still: the input holds it as long as its pipeline is full, and has taken it
+once there is room. So a repeat may double records, unless the pipeline writes them under their ids.
+"""
+
+import base64
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from agent.delivery.contract import DeliveryBatch, Outcome
+from agent.errors import CutOff, NoAnswer, Paused, Refused
+from agent.outputs.gzip import gzipped
+from agent.outputs.logstash.config import LogstashConfig
+from agent.outputs.logstash.connect import tls_context, unreachable
+
+if TYPE_CHECKING:
+    from agent.outputs.http_client.connection import Connection
+
+LARGE_BYTES: Final = 128 * 1024
+"""A request under which the connection breaks may have been refused for its size when it is this large, as sent."""
+
+_MEDIA_TYPES: Final = {"json": "application/json", "ndjson": "application/x-ndjson"}
+_MAX_SAID: Final = 200
+
+
+class LogstashHttpOutput:
+    """Sends to the input ``http``, at least once. Connections live between ``__aenter__`` and ``__aexit__``."""
+
+    ordered = False
+
+    def __init__(self, config: LogstashConfig) -> None:
+        self.id = config.id
+        self._config = config
+        self._connection: Connection | None = None
+        self._headers = {"content-type": _MEDIA_TYPES[config.format]}
+        if config.compress:
+            self._headers["content-encoding"] = "gzip"
+
+    async def __aenter__(self) -> "LogstashHttpOutput":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def send(self, batch: DeliveryBatch) -> Outcome:
+        """Send once. A success is an answer for the whole batch: the input has no other."""
+        from agent.outputs.http_client.refusal import refusal
+
+        if batch.count == 0:
+            return Outcome()
+        body = _body(batch, self._config.format)
+        if self._config.compress:
+            body = gzipped(body)
+        try:
+            answer = await self._connected().ask("POST", "", body, self._headers)
+        except CutOff as cut:
+            if batch.count > 1 and len(body) >= LARGE_BYTES:
+                raise
+            raise NoAnswer(str(cut)) from cut
+        if 200 <= answer.status < 300:
+            return Outcome()
+        said = answer.body[:_MAX_SAID].decode(errors="replace").replace("\n", " ").strip() or "no reason given"
+        trouble = refusal(answer.status, answer.headers, said, "Logstash")
+        if isinstance(trouble, Refused):  # what a record holds is never the reason: the input takes any text
+            raise Paused(f"every request is refused: status {answer.status}: {said}")
+        raise trouble
+
+    async def check(self) -> list[str]:
+        """Which hosts cannot be connected to. More cannot be asked: every request becomes an event."""
+        return await unreachable(self._config, self._config.hosts)
+
+    def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes | None:
+        """None: nothing is refused for what is in it."""
+        return None
+
+    def _connected(self) -> "Connection":
+        """The connection, made when first needed. Raises ``Paused`` when a certificate cannot be used."""
+        if self._connection is None:
+            from agent.outputs.http_client.connection import Connection
+
+            config = self._config
+            self._connection = Connection(
+                config.hosts,
+                _headers(config),
+                tls=tls_context(config),
+                proxy=None,
+                request_timeout_secs=float(config.request_timeout),
+                connect_timeout_secs=float(config.connect_timeout),
+                max_connections=config.delivery.max_concurrency + 1,
+            )
+        return self._connection
+
+
+def _body(batch: DeliveryBatch, form: str) -> bytes:
+    """The documents as an array, one a line, or as lines."""
+    if form == "json":
+        return b"[%b]" % b",\n".join(batch.documents())
+    return b"\n".join((*batch.documents(), b""))
+
+
+def _headers(config: LogstashConfig) -> dict[str, str]:
+    """The headers of every request, credentials among them."""
+    headers = {"user-agent": "modeltail"} | {name.lower(): value for name, value in config.headers.items()}
+    if config.username is not None:
+        pair = f"{config.username}:{config.password or ''}".encode()
+        headers["authorization"] = "Basic " + base64.b64encode(pair).decode()
+    return headers

@@ -1,0 +1,167 @@
+"""The output: sends each batch to one of the hosts, in windows, and waits until they are acknowledged.
+
+Lumberjack has no refusal. What an input cannot read (a number of more than a thousand digits, a nesting a thousand
+deep) makes it hang up, as a stopping Logstash does too. So that such a record holds up nothing and no good one is given
+up in its place, a batch under which connections break is sent in halves; and a single record is taken to be the reason
+only when the other end shows that it is at work, right before it, on the connection that then breaks, and that ten
+times: by answering a window without events, or by taking a record again that it has taken before.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from types import TracebackType
+from typing import Final, NamedTuple
+
+from agent.delivery.contract import DeliveryBatch, Outcome
+from agent.errors import CutOff, NoAnswer, Paused, SendError
+from agent.outputs.logstash.config import LogstashConfig
+from agent.outputs.logstash.connect import unreachable
+from agent.outputs.logstash.frames import WINDOW, window
+from agent.outputs.logstash.links import Links, Lost
+from agent.outputs.logstash.windows import WindowLink
+from agent.queue.frame import inflate
+
+KNOCK_SECS: Final = 1.0
+"""How long a window without events may take to be answered."""
+
+WITNESS_BYTES: Final = 64 * 1024
+"""A larger record is not kept as a witness."""
+
+STRIKES: Final = 8
+"""So many connections must have broken under a single record, each right after the other end had shown that it is at
+work, before the record is pointed at. The delivery loop asks for two more of them. A Logstash that restarts breaks one
+or two."""
+
+_ID_FROM: Final = len(b'{"create":{"_id":"')
+_ID_TO: Final = -len(b'"}}')
+"""Where the id stands in the action line of a frame."""
+
+
+class _Witness(NamedTuple):
+    record: bytes
+    document: bytes
+
+
+class LumberjackOutput:
+    """Sends to the input ``beats``, at least once. Links live between ``__aenter__`` and ``__aexit__``, one to a host,
+    made when first needed."""
+
+    ordered = False
+
+    def __init__(self, config: LogstashConfig) -> None:
+        self.id = config.id
+        self._config = config
+        self._links = Links(config, partial(WindowLink, float(config.request_timeout)))
+        self._witness: _Witness | None = None
+        self._strikes: dict[str, int] = {}
+
+    async def __aenter__(self) -> "LumberjackOutput":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._links.close()
+
+    async def send(self, batch: DeliveryBatch) -> Outcome:
+        """Send once. What was acknowledged before a connection broke is delivered.
+
+        A repeat goes over a connection of its own: should it break there, it takes nobody else's windows with it, and
+        nobody else is the reason.
+        """
+        if batch.count == 0:
+            return Outcome()
+        if not (batch.in_doubt and batch.attempt > 1):
+            host, link = await self._links.shared()
+            return await self._send(batch, host, link)
+        host, link = await self._links.alone()
+        try:
+            return await self._send(batch, host, link, is_repeat=True)
+        finally:
+            await link.close()
+
+    async def _send(self, batch: DeliveryBatch, host: str, link: WindowLink, is_repeat: bool = False) -> Outcome:
+        vouched = await self._vouch(batch, link) if is_repeat and batch.count == 1 else False
+        acked = await self._write(link, batch)
+        if acked == batch.count:
+            self._links.answered(host)
+            if is_repeat and batch.count == 1:
+                self._strikes.pop(batch.ids()[0], None)
+            return Outcome()
+        assert link.lost is not None  # or it would still be waited for
+        self._links.drop(host, link)
+        if acked:
+            return Outcome(retry=list(range(acked, batch.count)), in_doubt=True)
+        is_suspect = is_repeat and (batch.count > 1 or (vouched and self._strike(batch.ids()[0])))
+        raise _trouble(link.lost, host, points_at_batch=is_suspect)
+
+    def _strike(self, record: str) -> bool:
+        """Whether enough connections broke under this record, now that another one did."""
+        strikes = self._strikes.pop(record, 0) + 1
+        if strikes < STRIKES + 2:  # else it is pointed at for the third time, and given up
+            self._strikes[record] = strikes
+        return strikes >= STRIKES
+
+    async def _write(self, link: WindowLink, batch: DeliveryBatch) -> int:
+        """Write the batch, window by window; how many of its records were acknowledged."""
+        waiting = []
+        for ids, documents in _windows(batch):
+            frames = window(ids, documents, compress=self._config.compress)
+            last = _Witness(ids[-1], documents[-1]) if len(documents[-1]) <= WITNESS_BYTES else None
+            waiting.append((await link.send(frames, len(ids)), len(ids), last))
+        acked = 0
+        for done, count, last in waiting:
+            acked += await done
+            if last is not None and done.result() == count:
+                self._witness = last
+        return acked
+
+    async def _vouch(self, batch: DeliveryBatch, link: WindowLink) -> bool:
+        """Whether the other end shows that it is at work: then what breaks the connection next is to blame."""
+        if await link.knock(KNOCK_SECS):
+            return True
+        witness = self._witness
+        if witness is None or witness.record.decode() == batch.ids()[0]:
+            return False
+        seen = await link.send(window([witness.record], [witness.document], compress=self._config.compress), 1)
+        return await seen == 1
+
+    async def check(self) -> list[str]:
+        """Which hosts cannot be connected to. More cannot be asked without sending an event."""
+        return await unreachable(self._config, self._config.hosts)
+
+    def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes | None:
+        """None: there is no form that every input takes."""
+        return None
+
+
+def _windows(batch: DeliveryBatch) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Ids and documents of a batch, so many at a time as go into a window. Frames are inflated for one window after the
+    other: while their lines are near the processor, and so that nothing inflated waits for acknowledgements."""
+    if not batch.frames:
+        every_id, every_document = [record.encode() for record in batch.ids()], batch.documents()
+        for first in range(0, batch.count, WINDOW):
+            yield every_id[first : first + WINDOW], every_document[first : first + WINDOW]
+        return
+    ids: list[bytes] = []
+    documents: list[bytes] = []
+    for frame, body in zip(batch.frames, batch.bodies, strict=True):
+        if ids and len(ids) + frame.count > WINDOW:
+            yield ids, documents
+            ids, documents = [], []
+        lines = inflate(frame, body).split(b"\n")
+        ids += [action[_ID_FROM:_ID_TO] for action in lines[0:-1:2]]
+        documents += lines[1::2]
+        while len(ids) > WINDOW:
+            yield ids[:WINDOW], documents[:WINDOW]
+            del ids[:WINDOW], documents[:WINDOW]
+    if ids:
+        yield ids, documents
+
+
+def _trouble(lost: Lost, host: str, *, points_at_batch: bool) -> SendError:
+    """What a lost link means for a batch of which nothing was acknowledged."""
+    said = f"{host}: {lost.why}"
+    if lost.is_wrong:
+        return Paused(said)
+    return CutOff(said) if lost.is_broken and points_at_batch else NoAnswer(said)

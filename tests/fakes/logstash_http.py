@@ -1,0 +1,145 @@
+"""Logstash's input ``http`` as logstash-input-http 4.1.13 answers: "ok" for whatever it could read, one event for each
+element of an array or each line, 429 when its pipeline is full. ``faults`` are played one for each request."""
+
+import asyncio
+import base64
+import gzip
+import json
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+from aiohttp import web
+
+from tests.fakes.lumberjack import Event, close_server
+
+Fault = Callable[["FakeLogstashHttp", web.Request], Awaitable[web.StreamResponse]]
+
+
+class FakeLogstashHttp:
+    """A server on a port of its own while the ``async with`` block lasts; ``user`` is ``name:password`` if it wants to
+    know who asks."""
+
+    def __init__(self, user: str | None = None) -> None:
+        self.taken: list[Event] = []
+        self.requests: list[web.Request] = []
+        self.faults: deque[Fault] = deque()
+        self._authorization = None if user is None else "Basic " + base64.b64encode(user.encode()).decode()
+        self.leaving = asyncio.Event()
+        self._web: web.Server
+        self._server: asyncio.Server | None = None
+        self._held: socket.socket
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """As the output's configuration names it."""
+        return f"http://127.0.0.1:{self._port}"
+
+    async def __aenter__(self) -> Self:
+        # Bound and not listening, it keeps the port ours while the server is away; connections are refused meanwhile.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self._held.bind(("127.0.0.1", 0))
+        self._port = self._held.getsockname()[1]
+        await self.come_back()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.go_away()
+        self._held.close()
+
+    async def come_back(self) -> None:
+        """Listen."""
+        self.leaving = asyncio.Event()
+        self._web = web.Server(self._serve, auto_decompress=False, access_log=None)
+        create = asyncio.get_running_loop().create_server
+        self._server = await create(self._web, "127.0.0.1", self._port, reuse_port=True)
+
+    async def go_away(self) -> None:
+        """Listen no more, and break every connection."""
+        self.leaving.set()
+        if self._server is not None:
+            await close_server(self._server)
+            self._server = None
+            await self._web.shutdown(0.1)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request, web.BaseRequest)
+        self.requests.append(request)  # type: ignore[arg-type]
+        if self._authorization is not None and request.headers.get("authorization") != self._authorization:
+            return web.Response(status=401, headers={"www-authenticate": 'Basic realm="Logstash"'})
+        if self.faults:
+            return await self.faults.popleft()(self, request)  # type: ignore[arg-type]
+        return await self.take(request)
+
+    async def take(self, request: web.BaseRequest) -> web.Response:
+        """Make events of a request."""
+        body = await request.content.read()
+        if request.headers.get("content-encoding") == "gzip":
+            try:
+                body = gzip.decompress(body)
+            except (OSError, EOFError):
+                return web.Response(status=400)
+        if request.content_type == "application/x-ndjson":
+            texts = [line for line in body.split(b"\n") if line]
+        else:
+            texts = elements(body)
+        self.taken += [Event(json.loads(text)["event"]["id"], text) for text in texts]
+        return web.Response(text="ok")
+
+
+def elements(array: bytes) -> list[bytes]:
+    """The elements of a JSON array of objects, each as it was written."""
+    text, decoder = array.decode(), json.JSONDecoder()
+    assert text.startswith("[")
+    found, place = [], 1
+    while text[place] != "]":
+        _, end = decoder.raw_decode(text, place)
+        found.append(text[place:end].encode())
+        place = end
+        while text[place] in ",\n":
+            place += 1
+    assert place == len(text) - 1
+    return found
+
+
+# Faults.
+
+
+def answers(status: int, said: str = "", **headers: str) -> Fault:
+    """Takes nothing and answers this. ``retry_after`` becomes ``Retry-After``."""
+
+    async def fault(server: FakeLogstashHttp, request: web.Request) -> web.StreamResponse:
+        await request.content.read()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(status=status, text=said, headers=named)
+
+    return fault
+
+
+async def is_busy(server: FakeLogstashHttp, request: web.Request) -> web.StreamResponse:
+    """429 before the body is read, and the end of the connection: a queue that has been full for ten seconds."""
+    response = web.Response(status=429)
+    response.force_close()
+    return response
+
+
+def hangs_up(*, taken: bool) -> Fault:
+    """The connection ends without an answer."""
+
+    async def fault(server: FakeLogstashHttp, request: web.Request) -> web.StreamResponse:
+        response = await (server.take(request) if taken else answers(200)(server, request))
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    return fault
+
+
+async def hangs(server: FakeLogstashHttp, request: web.Request) -> web.StreamResponse:
+    """Takes the request and never answers: a pipeline that is full."""
+    response = await server.take(request)
+    await server.leaving.wait()
+    return response
