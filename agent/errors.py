@@ -6,6 +6,7 @@ ModeltailError
 ├── QueueError           the queue folder cannot be used at all (locked, not a folder). Exit status 1
 └── SendError            a whole batch was not taken by an output
     ├── Retryable        the answer was "not now": send again later
+    │   ├── Throttled    … because of how much was sent lately, not of how much this is
     │   └── NoAnswer     there was no answer: the batch may or may not have arrived
     │       └── CutOff   the connection broke under the batch: perhaps it is too large
     ├── TooLarge         the answer was "too large": split, then send the parts
@@ -46,6 +47,14 @@ class Retryable(SendError):
         super().__init__(message)
         self.retry_after_secs = retry_after_secs
         self.overloaded = overloaded
+
+
+class Throttled(Retryable):
+    """Too much was sent in this time. The other end says something else of a batch that is too large for it, so this is
+    never a hint of that."""
+
+    def __init__(self, message: str, retry_after_secs: float | None = None) -> None:
+        super().__init__(message, retry_after_secs, overloaded=True)
 
 
 class NoAnswer(Retryable):

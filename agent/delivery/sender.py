@@ -16,7 +16,7 @@ import msgspec
 from agent.delivery.concurrency import ConcurrencyLimit
 from agent.delivery.config import DeliveryConfig
 from agent.delivery.contract import DeliveryBatch, Outcome, Output
-from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, TooLarge
+from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, Throttled, TooLarge
 from agent.log import Log
 from agent.queue.queue import Queue
 from agent.queue.subscription import Subscription
@@ -139,7 +139,7 @@ class Sender:
     def _take_hint(self, batch: DeliveryBatch, failure: Retryable | Paused, is_overload: bool, is_alone: bool) -> None:
         """Note whether a failure speaks for the batch being too large. Raises ``TooLarge`` when enough did."""
         cut_off = isinstance(failure, CutOff)
-        if not (cut_off or is_overload):
+        if not (cut_off or is_overload) or isinstance(failure, Throttled):
             batch.hints = 0
         elif cut_off or is_alone:
             batch.hints += 1

@@ -20,7 +20,7 @@ from agent.delivery.dead_letters.letter import DeadLetter
 from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
 from agent.delivery.sender import HUGE_RECORD_BYTES
-from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, TooLarge
+from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, Throttled, TooLarge
 from agent.queue.config import QueueConfig
 from agent.queue.queue import open_queue
 from tests.delivery.delivering import QUICK, deliver
@@ -242,6 +242,14 @@ def test_a_cut_connection_splits_at_once_and_gives_up_a_record_only_the_third_ti
     assert line.fates == fates
     if count > 1:
         assert output.requests == [8, 4, 4]
+
+
+def test_throttling_is_no_hint(tmp_path: Path) -> None:
+    """However often: the other end would say it if the batch were too large."""
+    output = FakeOutput([Throttled("slow down")] * 12)
+    line = deliver(tmp_path, output, batches=1, count=8)
+    assert line.fates == {"delivered": 8}
+    assert output.requests == [8] * 13
 
 
 def test_hints_must_come_in_a_row(tmp_path: Path) -> None:

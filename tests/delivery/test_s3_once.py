@@ -111,22 +111,22 @@ class World:
         async with slots:
             batch = DeliveryBatch(STREAM, [frame for frame, _ in stored], [body for _, body in stored])
             batch.in_doubt = any(frame.run != self.run for frame, _ in stored)
-            parts = [batch]
+            parts = [(batch, True)]
             for _ in range(MOST_ATTEMPTS):
                 if not parts:
                     break
-                part = parts.pop()
+                part, is_new = parts.pop()
+                if part.count > 1 and is_new and self._splits and self._splits.pop():  # as after ``TooLarge``
+                    part.in_doubt = True
+                    middle = part.count // 2
+                    parts += [(part.subset(half), True) for half in (range(middle), range(middle, part.count))]
+                    continue
                 try:
                     await output.send(part)
                 except Retryable as trouble:
                     part.in_doubt |= isinstance(trouble, NoAnswer)
                     part.attempt += 1
-                    if part.count > 1 and trouble.overloaded and self._splits and self._splits.pop():
-                        part.in_doubt = True  # as the loop does it
-                        middle = part.count // 2
-                        parts += [part.subset(range(middle)), part.subset(range(middle, part.count))]
-                    else:
-                        parts.append(part)
+                    parts.append((part, False))
             assert not parts, "never delivered"
             finished += [frame.seq for frame, _ in stored]
 

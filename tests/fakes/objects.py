@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Literal, Self
 
-from agent.errors import NoAnswer, Retryable
+from agent.errors import NoAnswer, Throttled
 from agent.outputs.s3.bucket import Denied
 
 Fault = Literal["none", "refused", "lost", "late", "dies before", "dies after"]
@@ -84,7 +84,7 @@ class FakeObjects:
         fault = self.faults.popleft() if self.faults else "none"
         await asyncio.sleep(0)
         if fault == "refused":
-            raise Retryable("SlowDown", overloaded=True)
+            raise Throttled("SlowDown")
         if fault == "dies before":
             raise Death
         return fault

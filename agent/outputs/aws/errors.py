@@ -20,7 +20,7 @@ references; S3's lack the ``Exception`` at the end that the JSON services have.
 
 from typing import TYPE_CHECKING, Final
 
-from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
+from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, Throttled, TooLarge
 from agent.outputs.http_client.refusal import retry_after_secs
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def refusal(code: str, message: str, status: int = 400, retry_after: float | Non
     """What an error code means: of a whole request, or of one record in the answer to many."""
     said = _line(f"{code}: {message}" if message else code or f"status {status}")
     if code in _THROTTLED or status == 429:
-        return Retryable(f"overloaded: {said}", retry_after, overloaded=True)
+        return Throttled(f"overloaded: {said}", retry_after)
     if code in _CLOCK or message.startswith(_CLOCK_WORDS):
         return Paused(f"this machine's clock is wrong, or the request was long on its way: {said}; set the clock")
     if code in _EXPIRED:

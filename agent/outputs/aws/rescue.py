@@ -7,7 +7,7 @@ for a person instead of burying every record there is.
 
 from typing import Final
 
-from agent.outputs.elasticsearch.rescue import rescued
+from agent.outputs.rescue import rescued
 
 SMALL_BYTES: Final = 256 * 1024
 """A document up to this size is too large for nobody."""

@@ -2,15 +2,14 @@
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from agent.errors import Paused, Retryable
 from agent.outputs.elasticsearch.authority import fetch_authority
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
-from agent.outputs.elasticsearch.options import ClusterOptions
-from agent.outputs.http_client.connection import Connection, Signer
-from agent.outputs.tls import client_context
+from agent.outputs.http_client.connection import Connection
+from agent.outputs.http_client.opening import open_connection
 
 HTTPS_PORT = 443
 
@@ -22,40 +21,13 @@ async def connect(config: ElasticsearchConfig) -> Connection:
     looked up now.
     """
     addresses = config.hosts if config.cloud_id is None else [cloud_address(config.cloud_id)]
-    headers: dict[str, str] = {}
+    headers = {"accept": "application/json"}
     if config.api_key is not None:
         key = base64.b64encode(config.api_key.encode()).decode() if ":" in config.api_key else config.api_key
         headers["authorization"] = f"ApiKey {key}"
-    authority = await _authority(config, addresses) if config.ca_fingerprint and _any_tls(addresses) else None
+    any_tls = any(address.startswith("https:") for address in addresses)
+    authority = await _authority(config, addresses) if config.ca_fingerprint and any_tls else None
     return open_connection(config, addresses, headers, authority)
-
-
-def open_connection(
-    options: ClusterOptions,
-    addresses: Sequence[str],
-    headers: Mapping[str, str] | None = None,
-    authority: bytes | None = None,
-    signer: Signer | None = None,
-) -> Connection:
-    """The connection to these addresses, with what ``headers`` has beside the configured ones, in lower case.
-
-    ``authority`` is the certificate to trust instead of the configured ones. Raises ``Paused`` when certificates cannot
-    be used.
-    """
-    return Connection(
-        addresses,
-        {**_headers(options), **(headers or {})},
-        tls=client_context(options, authority) if _any_tls(addresses) else None,
-        proxy=options.proxy,
-        request_timeout_secs=float(options.request_timeout),
-        connect_timeout_secs=float(options.connect_timeout),
-        max_connections=options.delivery.max_concurrency + 1,
-        signer=signer,
-    )
-
-
-def _any_tls(addresses: Sequence[str]) -> bool:
-    return any(address.startswith("https:") for address in addresses)
 
 
 def cloud_address(cloud_id: str) -> str:
@@ -87,13 +59,3 @@ async def _authority(config: ElasticsearchConfig, addresses: Sequence[str]) -> b
             except Retryable as error:
                 unreachable = error
     raise unreachable or Paused("`ca_fingerprint` needs a host with https")
-
-
-def _headers(options: ClusterOptions) -> dict[str, str]:
-    """The headers of every request, credentials among them."""
-    headers = {"accept": "application/json", "user-agent": "modeltail"}
-    headers |= {name.lower(): value for name, value in options.headers.items()}
-    if options.username is not None:
-        pair = f"{options.username}:{options.password or ''}".encode()
-        headers["authorization"] = "Basic " + base64.b64encode(pair).decode()
-    return headers

@@ -22,8 +22,8 @@ from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.dialect import Dialect, elasticsearch
 from agent.outputs.elasticsearch.names import data_stream_name, index_pattern, template_name
 from agent.outputs.elasticsearch.options import ClusterOptions
-from agent.outputs.elasticsearch.rescue import rescued
 from agent.outputs.elasticsearch.template import mark_of
+from agent.outputs.rescue import rescued
 
 if TYPE_CHECKING:
     from agent.outputs.http_client.connection import Answer, Connection

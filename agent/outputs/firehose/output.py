@@ -39,8 +39,6 @@ class FirehoseOutput:
 
     async def send(self, batch: DeliveryBatch) -> Outcome:
         """Send once and classify every record. Trouble with the whole batch is a ``SendError``."""
-        # Firehose says it when something is too large: that it is overloaded is no hint of it.
-        batch.hints = 0
         packed, too_large = pack(batch.documents(), self._config.record_bytes)
         outcome = await send_calls(in_calls(packed, MAX_RECORDS, MAX_CALL_BYTES), self._put)
         outcome.too_large |= too_large

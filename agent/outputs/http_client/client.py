@@ -1,14 +1,13 @@
 """What the outputs over plain HTTP share: connecting as the configuration says, posting a body, believing an answer."""
 
-import base64
 from types import TracebackType
 from typing import Final, Self
 
 from agent.errors import CutOff, NoAnswer, Paused, Refused, SendError
 from agent.outputs.gzip import gzipped
 from agent.outputs.http_client.connection import Answer, Connection
+from agent.outputs.http_client.opening import open_connection
 from agent.outputs.http_client.options import HttpClientOptions
-from agent.outputs.tls import client_context
 
 LARGE_BYTES: Final = 128 * 1024
 """A request under which the connection breaks may have been refused for its size when it is this large, as sent."""
@@ -79,17 +78,9 @@ class HttpClient:
     def _connected(self) -> Connection:
         """The connection, made when first needed. Raises ``Paused`` when a certificate's file cannot be used."""
         if self._connection is None:
-            config = self._config
-            tls = client_context(config) if any(host.startswith("https:") for host in config.hosts) else None
-            self._connection = Connection(
-                config.hosts,
-                _headers(config),
-                tls=tls,
-                proxy=config.proxy,
-                request_timeout_secs=float(config.request_timeout),
-                connect_timeout_secs=float(config.connect_timeout),
-                max_connections=config.delivery.max_concurrency + 1,
-            )
+            token = self._config.token
+            headers = {"authorization": f"Bearer {token}"} if token is not None else None
+            self._connection = open_connection(self._config, self._config.hosts, headers)
         return self._connection
 
 
@@ -99,15 +90,3 @@ def said(answer: Answer) -> str:
     if len(text) > _MAX_SAID_CHARS:
         text = text[: _MAX_SAID_CHARS - 1] + "…"
     return "".join(c if c.isprintable() else "�" for c in text) or f"status {answer.status}"
-
-
-def _headers(config: HttpClientOptions) -> dict[str, str]:
-    """The headers of every request, credentials among them."""
-    headers = {"user-agent": "modeltail"}
-    headers |= {name.lower(): value for name, value in config.headers.items()}
-    if config.username is not None:
-        pair = f"{config.username}:{config.password or ''}".encode()
-        headers["authorization"] = "Basic " + base64.b64encode(pair).decode()
-    elif config.token is not None:
-        headers["authorization"] = f"Bearer {config.token}"
-    return headers

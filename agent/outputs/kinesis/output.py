@@ -44,8 +44,6 @@ class KinesisOutput:
 
     async def send(self, batch: DeliveryBatch) -> Outcome:
         """Send once and classify every record. Trouble with the whole batch is a ``SendError``."""
-        # Kinesis says it when something is too large: that it is overloaded is no hint of it.
-        batch.hints = 0
         known = self._max_record_bytes
         limit = known if known is not None else await self._read_limit()
         packed, too_large = self._packer.pack(batch.documents(), limit)

@@ -5,15 +5,15 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from agent.config.fields import Duration, Secret
-from agent.outputs.options import TlsClientOptions
+from agent.config.fields import Duration
+from agent.outputs.http_client.options import HttpOptions
 
 Host = Annotated[
     str, Meta(pattern=r"^(https?://)?([^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s?#]*)?$", max_length=2000)
 ]
 
 
-class LogstashConfig(TlsClientOptions, tag_field="type", tag="logstash", kw_only=True, forbid_unknown_fields=True):
+class LogstashConfig(HttpOptions, tag_field="type", tag="logstash", kw_only=True, forbid_unknown_fields=True):
     """Logstash, by its `beats`, `http` or `tcp` input; with `lumberjack` whatever else takes what Beats send."""
 
     protocol: Annotated[
@@ -40,17 +40,11 @@ class LogstashConfig(TlsClientOptions, tag_field="type", tag="logstash", kw_only
             "`additional_codecs` setting there."
         ),
     ] = "json"
-    username: Annotated[str | None, Meta(description="User for basic authentication (`http`), with `password`.")] = None
-    password: Annotated[Secret | None, Meta(description="Password for basic authentication (`http`).")] = None
-    headers: Annotated[dict[str, Secret], Meta(description="Further headers for every request (`http`).")] = {}
     compress: Annotated[bool, Meta(description="Whether `lumberjack` and `http` compress what they send.")] = True
     request_timeout: Annotated[
         Duration,
         Meta(gt=0, description="How long there may be neither an acknowledgement nor another sign of life."),
     ] = 30.0
-    connect_timeout: Annotated[
-        Duration, Meta(gt=0, description="How long connecting may take before another host is tried.")
-    ] = 10.0
 
     @property
     def uses_tls(self) -> bool:
@@ -59,7 +53,7 @@ class LogstashConfig(TlsClientOptions, tag_field="type", tag="logstash", kw_only
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that no single field shows: the field to point at, and a sentence."""
-        yield from TlsClientOptions.problems(self)
+        yield from HttpOptions.problems(self)
         if self.protocol == "http":
             yield from self._problems_of_http()
         else:
@@ -74,10 +68,6 @@ class LogstashConfig(TlsClientOptions, tag_field="type", tag="logstash", kw_only
             yield "hosts", "with `protocol: http` a host is an `http://` or `https://` address"
         if self.tls:
             yield "tls", "with `protocol: http` the address says it: `https://…`"
-        if (self.username is None) != (self.password is None):
-            yield "username", "`username` and `password` go together"
-        for name in sorted({key.lower() for key in self.headers} & OWN_HEADERS):
-            yield "headers", f"the header `{name}` is set by the output itself"
 
     def _problems_of_sockets(self) -> Iterator[tuple[str, str]]:
         if any("/" in host for host in self.hosts):
@@ -91,14 +81,11 @@ class LogstashConfig(TlsClientOptions, tag_field="type", tag="logstash", kw_only
         for field, is_set in (
             ("username", self.username is not None or self.password is not None),
             ("headers", bool(self.headers)),
+            ("proxy", self.proxy is not None),
             ("format", self.format != "json"),
         ):
             if is_set:
                 yield field, f"`{field}` is for `protocol: http`"
-
-
-OWN_HEADERS = {"content-type", "content-encoding", "content-length", "transfer-encoding", "host", "connection"}
-"""Headers that belong to the request's body and connection: not for the configuration to set."""
 
 
 def port_of(host: str) -> int | None:

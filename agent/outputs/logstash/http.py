@@ -4,7 +4,6 @@ A request without an answer may be at work still: the input holds it as long as 
 once there is room. So a repeat may double records, unless the pipeline writes them under their ids.
 """
 
-import base64
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +11,7 @@ from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Refused
 from agent.outputs.gzip import gzipped
 from agent.outputs.logstash.config import LogstashConfig
-from agent.outputs.logstash.connect import tls_context, unreachable
+from agent.outputs.logstash.connect import unreachable
 
 if TYPE_CHECKING:
     from agent.outputs.http_client.connection import Connection
@@ -80,18 +79,9 @@ class LogstashHttpOutput:
     def _connected(self) -> "Connection":
         """The connection, made when first needed. Raises ``Paused`` when a certificate cannot be used."""
         if self._connection is None:
-            from agent.outputs.http_client.connection import Connection
+            from agent.outputs.http_client.opening import open_connection
 
-            config = self._config
-            self._connection = Connection(
-                config.hosts,
-                _headers(config),
-                tls=tls_context(config),
-                proxy=None,
-                request_timeout_secs=float(config.request_timeout),
-                connect_timeout_secs=float(config.connect_timeout),
-                max_connections=config.delivery.max_concurrency + 1,
-            )
+            self._connection = open_connection(self._config, self._config.hosts)
         return self._connection
 
 
@@ -100,12 +90,3 @@ def _body(batch: DeliveryBatch, form: str) -> bytes:
     if form == "json":
         return b"[%b]" % b",\n".join(batch.documents())
     return b"\n".join((*batch.documents(), b""))
-
-
-def _headers(config: LogstashConfig) -> dict[str, str]:
-    """The headers of every request, credentials among them."""
-    headers = {"user-agent": "modeltail"} | {name.lower(): value for name, value in config.headers.items()}
-    if config.username is not None:
-        pair = f"{config.username}:{config.password or ''}".encode()
-        headers["authorization"] = "Basic " + base64.b64encode(pair).decode()
-    return headers

@@ -19,7 +19,7 @@ def opensearch(config: OpensearchConfig) -> Dialect:
     """OpenSearch's own."""
 
     async def connection() -> "Connection":
-        from agent.outputs.elasticsearch.connect import open_connection
+        from agent.outputs.http_client.opening import open_connection
         from agent.outputs.opensearch.signing import AwsSigner
 
         return open_connection(config, config.hosts, signer=AwsSigner(config.aws) if config.aws else None)

@@ -7,8 +7,8 @@ How a record comes to be there once, whatever happens:
 2. An object's name is that of the set of its records (``name``), and is taken once (``If-None-Match``). As long as
    this process lives, what was sent and had no answer is sent again as the same sets: an answer that comes late finds
    the name taken, and so do we. "Taken" means that exactly these records are there.
-   (The loop halves a batch that is throttled again and again. Halves have other names, so that must not happen while a
-   put may be on its way: of a batch in doubt, throttling is told as a missing answer.)
+   (Halves have other names, so a batch must not be halved while a put of it may be on its way. It is not: S3 says at
+   the first sending that something is too large, and ``Throttled`` never means it.)
 3. An earlier process cut its batches elsewhere. What it may have sent is in doubt (``batch.in_doubt``), and so is what
    had no answer, or was split: the folders are listed for the run, objects whose ids may overlap are read, and what is
    in them is not sent. Names only say where to look; the ids inside decide.
@@ -23,7 +23,7 @@ import asyncio
 from typing import Self
 
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.errors import NoAnswer, Retryable, SendError
+from agent.errors import SendError
 from agent.log import Log
 from agent.outputs.s3.bucket import Bucket, Denied, Objects
 from agent.outputs.s3.config import S3Config
@@ -56,14 +56,6 @@ class S3Output:
     async def send(self, batch: DeliveryBatch) -> Outcome:
         """Make the objects of the batch that are not there. Trouble is a ``SendError``; some of them may be there
         then."""
-        try:
-            return await self._send(batch)
-        except Retryable as trouble:
-            if trouble.overloaded and batch.in_doubt:
-                raise NoAnswer(str(trouble), trouble.retry_after_secs) from trouble
-            raise
-
-    async def _send(self, batch: DeliveryBatch) -> Outcome:
         compresses = self._config.format != PARQUET
         piles = await asyncio.to_thread(pile_up, batch, compresses)
         dataset = batch.stream.partition("-")[0]

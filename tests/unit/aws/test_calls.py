@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.delivery.contract import Outcome
-from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
+from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, Throttled, TooLarge
 from agent.outputs.aws.calls import Fate, Packed, fates, in_calls, send_calls
 
 THROTTLED = Retryable("throttled", overloaded=True)
@@ -134,4 +134,4 @@ def test_entries_say_what_became_of_each_record() -> None:
     codes = ["ProvisionedThroughputExceededException", "ServiceUnavailableException", "InternalFailure",
              "ValidationException", "SomethingNew"]  # fmt: skip
     found = fates([{"SequenceNumber": "7"}, {}, *({"ErrorCode": code} for code in codes)], 7, "SequenceNumber")
-    assert [type(fate) for fate in found] == [type(None), NoAnswer, Retryable, NoAnswer, NoAnswer, Refused, Paused]
+    assert [type(fate) for fate in found] == [type(None), NoAnswer, Throttled, NoAnswer, NoAnswer, Refused, Paused]

@@ -10,7 +10,7 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 from multidict import CIMultiDict
 
-from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
+from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, Throttled, TooLarge
 from agent.outputs.aws.errors import trouble
 
 
@@ -37,12 +37,12 @@ KEY = ConnectionKey("127.0.0.1", 1, False, True, None, None, None)
 @pytest.mark.parametrize(
     ("status", "code", "kind", "said"),
     [
-        (400, "ProvisionedThroughputExceededException", Retryable, "overloaded"),
-        (400, "ThrottlingException", Retryable, "overloaded"),
-        (400, "LimitExceededException", Retryable, "overloaded"),
-        (400, "KMSThrottlingException", Retryable, "overloaded"),
-        (503, "SlowDown", Retryable, "overloaded"),
-        (429, "429", Retryable, "overloaded"),
+        (400, "ProvisionedThroughputExceededException", Throttled, "overloaded"),
+        (400, "ThrottlingException", Throttled, "overloaded"),
+        (400, "LimitExceededException", Throttled, "overloaded"),
+        (400, "KMSThrottlingException", Throttled, "overloaded"),
+        (503, "SlowDown", Throttled, "overloaded"),
+        (429, "429", Throttled, "overloaded"),
         (400, "ExpiredTokenException", Paused, "renew them"),
         (400, "ExpiredToken", Paused, "renew them"),
         (403, "RequestExpired", Paused, "renew them"),

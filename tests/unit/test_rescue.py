@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.outputs.elasticsearch.rescue import rescued
+from agent.outputs.rescue import rescued
 from tests.fakes.batches import document
 
 JSON = st.recursive(
