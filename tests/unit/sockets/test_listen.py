@@ -85,7 +85,10 @@ def test_other_machines_without_tls_are_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, address: str, tls: bool, warned: bool
 ) -> None:
     """Loopback and socket files are not open to others, everything else is."""
-    with caplog.at_level("INFO"), listening(address.format(folder=tmp_path), "stream", "here") as [bound]:
+    with (
+        caplog.at_level("INFO", logger="modeltail"),
+        listening(address.format(folder=tmp_path), "stream", "here") as [bound],
+    ):
         announce("in", bound, tls=tls)
     assert [record.levelname for record in caplog.records] == ["WARNING"] * warned + ["INFO"]
 
