@@ -269,6 +269,20 @@ def test_unreachable_host_is_retryable_and_said_by_check() -> None:
     play(story)
 
 
+@pytest.mark.parametrize("settings", [{}, {"tls": True}])
+@pytest.mark.parametrize("host", ["a..b:5044", ".a:5044", "x" * 64 + ":5044"])
+def test_name_that_cannot_be_one_pauses(host: str, settings: dict[str, Any]) -> None:
+    """A slip in the configuration ends neither the delivery loop nor the check with a traceback."""
+
+    async def main() -> None:
+        async with LumberjackOutput(LogstashConfig(id="it", hosts=[host], **settings)) as output:
+            error = await trouble(output.send(of(1)))
+            assert type(error) is Paused
+            assert await output.check() == [str(error)]
+
+    asyncio.run(main())
+
+
 def test_check_sends_nothing() -> None:
     """It connects; whatever it sent would be an event."""
 

@@ -45,6 +45,8 @@ async def open_to(host: str, protocol: Callable[[], P], tls: ssl.SSLContext | No
         raise Paused(f"no TLS with {host}: {error.reason or error}; is TLS on there?") from error
     except OSError as error:
         raise Retryable(f"no connection to {host}: {error.strerror or error}") from error
+    except ValueError as error:  # what the name is to be written as for DNS and TLS
+        raise Paused(f"{name!r} cannot be the name of a host: {error}") from error
 
 
 async def unreachable(config: LogstashConfig, hosts: Iterable[str]) -> list[str]:

@@ -33,11 +33,11 @@ _MAX_SAID_CHARS: Final = 400
 _TOO_OLD: Final = re.compile(r"has timestamp too old: [^,]+, oldest acceptable timestamp is: ([^\s',]+)")
 _TOO_FAR_BEHIND: Final = re.compile(r"entry too far behind\b[^']*?oldest acceptable timestamp is: ([^\s',]+)")
 _ALL_TOO_OLD: Final = re.compile(
-    r"(?:(?:^|; )(?:\d+ errors like: )?entry for stream '\{.*?\}' has timestamp too old: [^,]+, "
-    r"oldest acceptable timestamp is: [^\s';,]+)+\s*"
+    r"(?>(?:^|; )(?:\d{1,9} errors like: )?entry for stream '\{.*?\}' has timestamp too old: [^,]+, "
+    r"oldest acceptable timestamp is: [^\s';,]+)++\s*"
 )
-_COUNTED: Final = re.compile(r"(?:^|; )(?:(\d+) errors like: )?entry for stream '")
-_IGNORED: Final = re.compile(r"total ignored: (\d+) out of (\d+) for stream: (\{.*\})")
+_COUNTED: Final = re.compile(r"(?:^|; )(?:(\d{1,9}) errors like: )?entry for stream '")
+_IGNORED: Final = re.compile(r"total ignored: (\d{1,9}) out of (\d{1,9}) for stream: (\{.*\})")
 
 _SERVICE_NAME: Final = re.compile(r'(?:, |(?<=\{))service_name="(?:[^"\\]|\\.)*"')
 

@@ -291,6 +291,13 @@ def test_every_status_has_its_meaning(status: int, kind: type[SendError]) -> Non
         assert end.retry_after_secs == 3.0
 
 
+def test_failure_nested_without_end_is_a_failure() -> None:
+    """What cannot be read of it is not quoted."""
+    said = b'{"details":' + b"[" * 20_000
+    (end,) = send(OtlpServer(), output(), batch_of("a"), faults=[refuses(503, said, "application/json")])
+    assert (type(end), str(end)) == (NoAnswer, "status 503: status 503")
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
@@ -299,6 +306,7 @@ def test_every_status_has_its_meaning(status: int, kind: type[SendError]) -> Non
         (b"\x0a\x05\x08", PROTOBUF),
         (b"\xff" * 20, PROTOBUF),
         (b"not json", "application/json"),
+        (b'{"partialSuccess":{"x":' + b"[" * 20_000, "application/json"),
         (b'{"partialSuccess":{"rejectedLogRecords":"x"}}', "application/json"),
     ],
 )
