@@ -37,13 +37,13 @@ class LogstashTcpOutput:
         """Write the batch and wait until the system has taken it."""
         if batch.count == 0:
             return Outcome()
-        host, link = await self._links.shared()
-        await link.write(b"\n".join((*batch.documents(), b"")), float(self._config.request_timeout))
-        if link.lost is not None:
-            self._links.drop(host, link)
-            raise NoAnswer(f"{host}: {link.lost.why}")
-        self._links.answered(host)
-        return Outcome()
+        async with self._links.shared() as (host, link):
+            await link.write(b"\n".join((*batch.documents(), b"")), float(self._config.request_timeout))
+            if link.lost is not None:
+                self._links.drop(host, link)
+                raise NoAnswer(f"{host}: {link.lost.why}")
+            self._links.answered(host)
+            return Outcome()
 
     async def check(self) -> list[str]:
         """Which hosts cannot be connected to."""
