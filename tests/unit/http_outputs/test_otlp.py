@@ -229,6 +229,14 @@ def test_half_a_surrogate_pair_is_spelt_out() -> None:
     assert attributes(record) == {"n": 1.5}
 
 
+def test_long_names_are_not_remembered() -> None:
+    """Whoever writes the log names the fields: thousands of names of a megabyte would be gigabytes."""
+    before = len(protobuf._names), len(protobuf._remembered)
+    fields = {f"{i}" * 100: value for i, value in enumerate(["text", 1, 0.5, [True]])}
+    protobuf.request([record_of(json.dumps(fields).encode())])
+    assert (len(protobuf._names), len(protobuf._remembered)) == before
+
+
 def test_records_of_one_resource_travel_together() -> None:
     """In their order; another resource or logger is another group."""
     hosts = ["a", "b", "a", "a"]
