@@ -25,6 +25,12 @@ def endpoint(host: str) -> tuple[str, int]:
     return name.strip("[]"), BEATS_PORT if port is None else port
 
 
+def without_password(url: str) -> str:
+    """The address without who asks: it is shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def tls_context(config: LogstashConfig) -> ssl.SSLContext | None:
     """How connections are verified; None when none goes through TLS. Raises ``Paused``."""
     return client_context(config) if config.uses_tls else None
