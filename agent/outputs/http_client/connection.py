@@ -1,4 +1,5 @@
-"""Connections to the hosts of one output. Nothing here retries, and no body is read or changed.
+"""Connections to the hosts of one output. Nothing here retries, and no body is read or changed. Only aiohttp itself
+asks once more where a connection that was kept open is found broken, by a method that may be repeated: never ``POST``.
 
 Foreign exceptions end here: nothing but ``SendError`` leaves ``Connection.ask``.
 """

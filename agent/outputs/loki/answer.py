@@ -41,6 +41,8 @@ _IGNORED: Final = re.compile(r"total ignored: (\d{1,9}) out of (\d{1,9}) for str
 
 _SERVICE_NAME: Final = re.compile(r'(?:, |(?<=\{))service_name="(?:[^"\\]|\\.)*"')
 
+_LABELS: Final = re.compile(r'\{(?:[^{}"]|"(?:[^"\\]|\\.)*+")*+\}')
+
 _NOT_THE_RECORDS: Final = (
     "disallowed",
     "missing required labels",
@@ -65,7 +67,8 @@ def is_taken(status: int, headers: Mapping[str, str]) -> bool:
 def failure(status: int, headers: Mapping[str, str], body: bytes) -> SendError:
     """The error that a status other than success stands for."""
     text = said(body)
-    if status == 400 and any(words in text for words in _NOT_THE_RECORDS):
+    own_words = _LABELS.sub("", text)  # labels are quoted, and theirs are the records'
+    if status == 400 and any(words in own_words for words in _NOT_THE_RECORDS):
         return Paused(f"Loki takes no push like this: {text}")
     return refusal(status, headers, text or f"status {status}", "Loki")
 

@@ -239,6 +239,8 @@ def test_line_too_long_is_found_by_halving() -> None:
         (400, "stream '{}' includes structured metadata, but this feature is disallowed.", Paused),
         (400, "missing required labels env for user fake for stream {}", Paused),
         (400, "Max entry size '262144' bytes exceeded for stream '{}'", Refused),
+        (400, r"""Max entry size '9' bytes exceeded for stream '{a="} disallowed", b="no \"org id"}'""", Refused),
+        (400, """stream '{a="b"}' includes structured metadata, but this feature is disallowed: '{a="b"}'""", Paused),
         (401, "no org id", Paused),
         (404, "404 page not found", Paused),
         (413, "request body too large", TooLarge),
