@@ -1,10 +1,12 @@
 """Which of several hosts is asked next. Pure: the time is given.
 
-The hosts take turns. One that does not answer is left out for a second, and twice as long each time it fails again, up
-to half a minute. When all are left out, the one whose time is up first is asked all the same.
+The hosts take turns, the least busy first. One that does not answer is left out for a second, and twice as long each
+time it fails again, up to half a minute. When all are left out, the one whose time is up first is asked all the same.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 FIRST_SECS: Final = 1.0
@@ -18,16 +20,29 @@ class Hosts:
         self._addresses = list(dict.fromkeys(addresses))
         self._out_secs: dict[str, float] = {}
         self._out_until: dict[str, float] = {}
+        self._busy: Counter[str] = Counter()
         self._turn = 0
 
     def choose(self, now: float) -> str:
         """The address to ask next; ``now`` in seconds of any clock that only goes forward."""
-        for _ in self._addresses:
-            address = self._addresses[self._turn % len(self._addresses)]
-            self._turn += 1
-            if self._out_until.get(address, now) <= now:
-                return address
-        return min(self._addresses, key=lambda address: self._out_until[address])
+        turns = self._addresses[self._turn :] + self._addresses[: self._turn]
+        well = [address for address in turns if self._out_until.get(address, now) <= now]
+        if not well:
+            return min(self._addresses, key=lambda address: self._out_until[address])
+        chosen = min(well, key=lambda address: self._busy[address])
+        self._turn = (self._addresses.index(chosen) + 1) % len(self._addresses)
+        return chosen
+
+    @contextmanager
+    def chosen(self, now: float) -> Iterator[str]:
+        """The same, and it is busy until this is left: a host that holds what it was given for long is not given all
+        there is."""
+        address = self.choose(now)
+        self._busy[address] += 1
+        try:
+            yield address
+        finally:
+            self._busy[address] -= 1
 
     def answered(self, address: str) -> None:
         """It answered, whatever it said: it is well."""

@@ -10,16 +10,19 @@ _TIME: Final = re.compile(
     re.ASCII,
 )
 _SECOND_NS: Final = 1_000_000_000
+_END_NS: Final = 2**63
 
 
 def unix_ns(text: str) -> int | None:
     """Nanoseconds since 1970 of a time as ``@timestamp`` and ``event.created`` hold it, to the last digit; without a
-    zone it is UTC. None for anything else, and for times before 1970."""
+    zone it is UTC. None for anything else, for times before 1970, and for those that 63 bits cannot hold: from 2262.
+    """
     found = _TIME.fullmatch(text)
     seconds = found and _seconds(found[1], found[3] or "Z")
     if found is None or seconds is None or seconds < 0:
         return None
-    return seconds * _SECOND_NS + int((found[2] or "0").ljust(9, "0"))
+    ns = seconds * _SECOND_NS + int((found[2] or "0").ljust(9, "0"))
+    return ns if ns < _END_NS else None
 
 
 @lru_cache(4096)

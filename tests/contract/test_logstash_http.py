@@ -161,3 +161,20 @@ def test_check_connects_and_sends_nothing() -> None:
         assert server.url in problem
 
     assert play(story).requests == []
+
+
+def test_check_connects_to_the_proxy_where_there_is_one() -> None:
+    """The hosts may be in reach of the proxy alone; its password is not shown."""
+
+    async def main() -> None:
+        async with asyncio.timeout(TEST_SECS), FakeLogstashHttp() as proxy:
+            through = proxy.url.replace("http://", "http://user:hunter2@")
+            config = LogstashConfig(id="it", protocol="http", hosts=["https://ls.invalid:8080"], proxy=through)
+            async with LogstashHttpOutput(config) as output:
+                assert await output.check() == []
+                await proxy.go_away()
+                (problem,) = await output.check()
+                assert proxy.url in problem
+                assert "hunter2" not in problem
+
+    asyncio.run(main())

@@ -8,6 +8,7 @@ from ssl import SSLContext
 from typing import Any
 
 import pytest
+import uvloop
 
 from agent.delivery.contract import Outcome
 from agent.errors import NoAnswer, Paused, Retryable
@@ -100,8 +101,19 @@ def test_tls_is_spoken_where_it_is_asked_for(tmp_path: Path) -> None:
     assert play(distrust, presents=context, tls=True).texts == []
 
 
-def test_reader_that_stops_is_back_pressure() -> None:
-    """The send lasts until everything is taken."""
+@pytest.mark.parametrize("has_tls", [False, True])
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_reader_that_stops_is_back_pressure(
+    run: Callable[..., Listener], has_tls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The send lasts until everything is taken; TLS does not swallow it meanwhile. So with the agent's own event loop,
+    too."""
+    monkeypatch.setattr(asyncio, "run", run)
+    secure: dict[str, Any] = {}
+    if has_tls:
+        certificates = make_certificates(tmp_path)
+        presents = certificates.server_context()
+        secure = {"presents": presents, "tls": True, "ca_file": str(certificates.authority)}
 
     async def story(output: LogstashTcpOutput, listener: Listener) -> None:
         listener.reads.clear()
@@ -111,8 +123,19 @@ def test_reader_that_stops_is_back_pressure() -> None:
         listener.reads.set()
         assert await sending == Outcome()
 
-    (text,) = play(story).texts
+    (text,) = play(story, **secure).texts
     assert text.split(b"\n")[:-1] == LARGE.documents()
+
+
+def test_lines_of_batches_sent_at_once_do_not_mix() -> None:
+    """Each is large enough to be written in many pieces."""
+    batches = [batch_of([document(10 * i + j, text="x" * 2 * 1024**2) for j in range(3)]) for i in range(3)]
+
+    async def story(output: LogstashTcpOutput, listener: Listener) -> None:
+        assert list(await asyncio.gather(*map(output.send, batches))) == [Outcome()] * 3
+
+    (text,) = play(story).texts
+    assert sorted(text.split(b"\n")[:-1]) == sorted(d for batch in batches for d in batch.documents())
 
 
 def test_reader_that_takes_nothing_is_given_up() -> None:

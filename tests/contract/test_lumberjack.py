@@ -10,6 +10,7 @@ from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Retryable, SendError
 from agent.outputs.logstash.config import LogstashConfig
 from agent.outputs.logstash.lumberjack import STRIKES, LumberjackOutput
+from agent.outputs.logstash.windows import Patience
 from tests.fakes.batches import batch_of, document
 from tests.fakes.lumberjack import (
     FakeLumberjack,
@@ -174,7 +175,7 @@ def test_each_trouble_has_its_error(fault: Fault, kind: type[SendError], said: s
 
 
 def test_signs_of_life_are_waited_for() -> None:
-    """No limit of time: a full pipeline is back-pressure, not trouble."""
+    """No limit of time for the only host: a full pipeline is back-pressure, not trouble."""
 
     async def story(output: LumberjackOutput, server: FakeLumberjack) -> None:
         done = asyncio.Event()
@@ -231,6 +232,20 @@ def test_cancelled_send_leaves_the_others_their_acknowledgements() -> None:
 # Several hosts.
 
 
+def play_with_two(
+    story: Callable[[LumberjackOutput, FakeLumberjack, FakeLumberjack], Awaitable[None]], **settings: Any
+) -> None:
+    """Let a story happen between an output and two servers."""
+
+    async def main() -> None:
+        async with asyncio.timeout(TEST_SECS), FakeLumberjack() as one, FakeLumberjack() as other:
+            config = LogstashConfig(id="it", hosts=[one.host, other.host], **settings)
+            async with LumberjackOutput(config) as output:
+                await story(output, one, other)
+
+    asyncio.run(main())
+
+
 def test_hosts_share_the_load_and_stand_in_for_one_another() -> None:
     """Batches go round; when one host is gone, one attempt fails and the rest go to the other."""
 
@@ -246,13 +261,50 @@ def test_hosts_share_the_load_and_stand_in_for_one_another() -> None:
             assert await output.send(of(1)) == Outcome()
         assert len(other.taken) == 8
 
-    async def main() -> None:
-        async with asyncio.timeout(TEST_SECS), FakeLumberjack() as one, FakeLumberjack() as other:
-            config = LogstashConfig(id="it", hosts=[one.host, other.host])
-            async with LumberjackOutput(config) as output:
-                await story(output, one, other)
+    play_with_two(story)
 
-    asyncio.run(main())
+
+def test_stuck_host_does_not_take_what_the_other_can() -> None:
+    """It says that it is alive and holds a batch; all that follow go to the other, however many."""
+
+    async def story(output: LumberjackOutput, one: FakeLumberjack, other: FakeLumberjack) -> None:
+        done = asyncio.Event()
+        one.faults.append(is_alive_until(done, 0.05, answers_byte_by_byte))
+        held = asyncio.create_task(output.send(of(1)))
+        while not one.windows:
+            await asyncio.sleep(0)
+        for _ in range(9):
+            assert await output.send(of(2)) == Outcome()
+        assert (one.windows, other.windows) == ([1], [2] * 9)
+        done.set()
+        assert await held == Outcome()
+
+    play_with_two(story)
+
+
+def test_stuck_host_is_given_up_where_there_is_another() -> None:
+    """In time: what it held is in doubt, and is taken by the other."""
+
+    async def story(output: LumberjackOutput, one: FakeLumberjack, other: FakeLumberjack) -> None:
+        one.faults.append(is_alive_until(asyncio.Event(), 0.02, hangs_up))
+        batch = of(2)
+        error = await trouble(output.send(batch))
+        assert type(error) is NoAnswer
+        assert one.host in str(error)
+        assert await output.send(again(batch)) == Outcome()
+        assert [event.record for event in other.taken] == batch.ids()
+
+    play_with_two(story, request_timeout=0.2)
+
+
+def test_patience_doubles_until_something_is_acknowledged() -> None:
+    """Where every host is stuck, each repeat makes more for it to do."""
+    patience = Patience(300.0)
+    for _ in range(3):
+        patience.ran_out()
+    assert patience.secs == 2400.0
+    patience.was_rewarded()
+    assert patience.secs == 300.0
 
 
 def test_unreachable_host_is_retryable_and_said_by_check() -> None:
@@ -267,6 +319,20 @@ def test_unreachable_host_is_retryable_and_said_by_check() -> None:
         assert server.host in problem
 
     play(story)
+
+
+@pytest.mark.parametrize("settings", [{}, {"tls": True}])
+@pytest.mark.parametrize("host", ["a..b:5044", ".a:5044", "x" * 64 + ":5044"])
+def test_name_that_cannot_be_one_pauses(host: str, settings: dict[str, Any]) -> None:
+    """A slip in the configuration ends neither the delivery loop nor the check with a traceback."""
+
+    async def main() -> None:
+        async with LumberjackOutput(LogstashConfig(id="it", hosts=[host], **settings)) as output:
+            error = await trouble(output.send(of(1)))
+            assert type(error) is Paused
+            assert await output.check() == [str(error)]
+
+    asyncio.run(main())
 
 
 def test_check_sends_nothing() -> None:

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,11 +17,14 @@ STOP_SECS = 20.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now, for servers that must be told one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on just now, for servers that must be told one. It is none of those that the system
+    gives to whoever asks for any: a server that goes away and comes back finds it free, and meanwhile nobody else
+    answers there, nor does a connection to it meet itself."""
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def listens(port: int) -> bool:

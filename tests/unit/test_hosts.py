@@ -13,6 +13,15 @@ def test_hosts_take_turns() -> None:
     assert [hosts.choose(0.0) for _ in range(7)] == ["a", "b", "c", "a", "b", "c", "a"]
 
 
+def test_the_least_busy_host_is_next() -> None:
+    """Turns decide only among the equally busy."""
+    hosts = Hosts(["a", "b", "c"])
+    with hosts.chosen(0.0) as first, hosts.chosen(0.0) as second:
+        assert (first, second) == ("a", "b")
+        assert [hosts.choose(0.0) for _ in range(3)] == ["c", "c", "c"]
+    assert [hosts.choose(0.0) for _ in range(3)] == ["a", "b", "c"]
+
+
 def test_a_host_that_failed_is_left_out_and_comes_back() -> None:
     """For a second, to the moment."""
     hosts = Hosts(["a", "b"])

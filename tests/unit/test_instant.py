@@ -33,6 +33,9 @@ def test_time_is_exact_to_the_last_digit_written(at: datetime, nanos: int, digit
         ("2026-11-22T11:00:00+01:00", 1795341600 * 10**9),
         ("2026-11-22T10:00:00.000000001Z", 1795341600 * 10**9 + 1),
         ("1969-12-31T23:59:59Z", None),
+        ("2262-04-11T23:47:16.854775807Z", 2**63 - 1),
+        ("2262-04-11T23:47:16.854775808Z", None),
+        ("9999-12-31T23:59:59-17:00", None),
         ("2026-02-30T10:00:00Z", None),
         ("2026-11-22T10:00:00.1234567890Z", None),
         ("2026-11-22 10:00:00Z", None),
@@ -41,5 +44,5 @@ def test_time_is_exact_to_the_last_digit_written(at: datetime, nanos: int, digit
     ],
 )
 def test_what_is_no_such_time_is_none(text: str, ns: int | None) -> None:
-    """Days that do not exist, other forms, and what lies before 1970."""
+    """Days that do not exist, other forms, what lies before 1970, and what 63 bits cannot hold."""
     assert unix_ns(text) == ns

@@ -1,4 +1,5 @@
-"""Connections to the hosts of one output. Nothing here retries, and no body is read or changed.
+"""Connections to the hosts of one output. Nothing here retries, and no body is read or changed. Only aiohttp itself
+asks once more where a connection that was kept open is found broken, by a method that may be repeated: never ``POST``.
 
 Foreign exceptions end here: nothing but ``SendError`` leaves ``Connection.ask``.
 """
@@ -94,8 +95,8 @@ class Connection:
         is JSON unless the headers say otherwise.
 
         Raises ``Retryable`` when it has certainly not arrived, ``NoAnswer`` when it may have (``CutOff`` when the
-        connection broke before an answer began), ``Paused`` when the server's certificate or the proxy stands in the
-        way.
+        connection broke before an answer began), ``Paused`` when the server's certificate, the proxy, or a header or
+        address that cannot be sent stands in the way.
         """
         headers = dict(headers or {})
         if isinstance(body, bytes):
@@ -124,13 +125,20 @@ class Connection:
         except aiohttp.ClientSSLError as error:
             raise Paused(f"the server's certificate is not accepted: {_sentence(error)}") from error
         except aiohttp.ClientHttpProxyError as error:
-            raise Paused(f"the proxy refuses: {_sentence(error)}") from error
+            # The library's own words have the proxy's address in them, password and all.
+            raise (Retryable if error.status >= 500 else Paused)(f"the proxy refuses: status {error.status}") from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Retryable(f"no connection: {_sentence(error)}") from error
+        except aiohttp.InvalidURL:
+            raise Paused("the address of the host or of the proxy cannot be read") from None
         except TimeoutError as error:
             raise NoAnswer(f"no answer within {self._request_timeout_secs:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise (NoAnswer if began else CutOff)(f"the connection broke: {_sentence(error)}") from error
+        except ValueError as error:
+            if began:
+                raise NoAnswer(f"the connection broke: {error}") from error
+            raise Paused(f"no request can be made of these settings: {error}") from error
         finally:
             if is_well:
                 self._hosts.answered(host)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +15,14 @@ Path = Annotated[str, Meta(pattern=r"^/[!-~]*$", max_length=2000)]
 
 OWN_HEADERS = {"content-type", "content-encoding", "content-length", "transfer-encoding", "host", "connection"}
 """Headers that belong to the request's body and connection: not for the configuration to set."""
+
+
+def has_port(address: str) -> bool:
+    """Whether an address with scheme has a port that can be one, or none: then the scheme says it."""
+    try:
+        return urlsplit(address).port != 0
+    except ValueError:
+        return False
 
 
 class HttpOptions(TlsClientOptions, kw_only=True, forbid_unknown_fields=True):
@@ -38,7 +47,7 @@ class HttpOptions(TlsClientOptions, kw_only=True, forbid_unknown_fields=True):
         """Mistakes that no single field shows: the field to point at, and a sentence."""
         if (self.username is None) != (self.password is None):
             yield "username", "`username` and `password` go together"
-        if self.proxy is not None and not self.proxy.startswith(("http://", "https://")):
+        if self.proxy is not None and not (self.proxy.startswith(("http://", "https://")) and has_port(self.proxy)):
             yield "proxy", "a proxy is an `http://` or `https://` address"
         for name in sorted({key.lower() for key in self.headers} & OWN_HEADERS):
             yield "headers", f"the header `{name}` is set by the output itself"
@@ -62,6 +71,8 @@ class HttpClientOptions(HttpOptions, kw_only=True, forbid_unknown_fields=True):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that no single field shows: the field to point at, and a sentence."""
+        if not all(map(has_port, self.hosts)):
+            yield "hosts", "a port is a number from 1 to 65535"
         if self.token is not None and self.username is not None:
             yield "token", "give either `token` or `username` and `password`"
         if (self.token or self.username) and "authorization" in {key.lower() for key in self.headers}:

@@ -55,7 +55,7 @@ def retry_after_secs(headers: Mapping[str, str], now: datetime | None = None) ->
         return min(float(text[:9]), MAX_RETRY_AFTER_SECS)
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of numbers beyond all bounds
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

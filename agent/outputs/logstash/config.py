@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from agent.config.fields import Duration
-from agent.outputs.http_client.options import HttpOptions
+from agent.outputs.http_client.options import HttpOptions, has_port
 
 Host = Annotated[
     str, Meta(pattern=r"^(https?://)?([^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[^\s?#]*)?$", max_length=2000)
@@ -66,6 +66,8 @@ class LogstashConfig(HttpOptions, tag_field="type", tag="logstash", kw_only=True
     def _problems_of_http(self) -> Iterator[tuple[str, str]]:
         if not all(host.startswith(("http://", "https://")) for host in self.hosts):
             yield "hosts", "with `protocol: http` a host is an `http://` or `https://` address"
+        elif not all(map(has_port, self.hosts)):
+            yield "hosts", "a port is a number from 1 to 65535"
         if self.tls:
             yield "tls", "with `protocol: http` the address says it: `https://…`"
 

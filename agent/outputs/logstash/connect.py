@@ -25,6 +25,12 @@ def endpoint(host: str) -> tuple[str, int]:
     return name.strip("[]"), BEATS_PORT if port is None else port
 
 
+def without_password(url: str) -> str:
+    """The address without who asks: it is shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def tls_context(config: LogstashConfig) -> ssl.SSLContext | None:
     """How connections are verified; None when none goes through TLS. Raises ``Paused``."""
     return client_context(config) if config.uses_tls else None
@@ -45,6 +51,8 @@ async def open_to(host: str, protocol: Callable[[], P], tls: ssl.SSLContext | No
         raise Paused(f"no TLS with {host}: {error.reason or error}; is TLS on there?") from error
     except OSError as error:
         raise Retryable(f"no connection to {host}: {error.strerror or error}") from error
+    except ValueError as error:  # what the name is to be written as for DNS and TLS
+        raise Paused(f"{name!r} cannot be the name of a host: {error}") from error
 
 
 async def unreachable(config: LogstashConfig, hosts: Iterable[str]) -> list[str]:

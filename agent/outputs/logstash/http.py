@@ -11,7 +11,7 @@ from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Refused
 from agent.outputs.gzip import gzipped
 from agent.outputs.logstash.config import LogstashConfig
-from agent.outputs.logstash.connect import unreachable
+from agent.outputs.logstash.connect import unreachable, without_password
 
 if TYPE_CHECKING:
     from agent.outputs.http_client.connection import Connection
@@ -69,8 +69,10 @@ class LogstashHttpOutput:
         raise trouble
 
     async def check(self) -> list[str]:
-        """Which hosts cannot be connected to. More cannot be asked: every request becomes an event."""
-        return await unreachable(self._config, self._config.hosts)
+        """Which hosts cannot be connected to, or whether the proxy cannot. More cannot be asked: every request becomes
+        an event."""
+        proxy = self._config.proxy
+        return await unreachable(self._config, self._config.hosts if proxy is None else [without_password(proxy)])
 
     def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes | None:
         """None: nothing is refused for what is in it."""

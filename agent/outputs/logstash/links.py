@@ -3,8 +3,8 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Generic, NamedTuple, TypeVar, cast
 
 from agent.errors import SendError
@@ -80,21 +80,27 @@ class Links(Generic[L]):
         self._links: dict[str, L] = {}
         self._opening = {host: asyncio.Lock() for host in config.hosts}
 
-    async def shared(self) -> tuple[str, L]:
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[tuple[str, L]]:
         """The host whose turn it is, and the connection to it that all share. Raises ``Retryable`` when the host does
         not answer, ``Paused`` when TLS does not come about.
         """
-        host = self._hosts.choose(time.monotonic())
-        async with self._opening[host]:
-            link = self._links.get(host)
-            if link is None or link.lost is not None:
-                link = self._links[host] = await self._open(host)
-            return host, link
+        with self._hosts.chosen(time.monotonic()) as host:
+            async with self._opening[host]:
+                link = self._links.get(host)
+                if link is None or link.lost is not None:
+                    link = self._links[host] = await self._open(host)
+            yield host, link
 
-    async def alone(self) -> tuple[str, L]:
-        """The host whose turn it is, and a new connection to it, for the caller to close. Raises likewise."""
-        host = self._hosts.choose(time.monotonic())
-        return host, await self._open(host)
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[tuple[str, L]]:
+        """The host whose turn it is, and a new connection to it, closed afterwards. Raises likewise."""
+        with self._hosts.chosen(time.monotonic()) as host:
+            link = await self._open(host)
+            try:
+                yield host, link
+            finally:
+                await link.close()
 
     async def _open(self, host: str) -> L:
         """Connect. Certificates are read every time: renewed ones are taken up."""

@@ -7,6 +7,7 @@ only when the other end shows that it is at work, right before it, on the connec
 times: by answering a window without events, or by taking a record again that it has taken before.
 """
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
@@ -18,7 +19,7 @@ from agent.outputs.logstash.config import LogstashConfig
 from agent.outputs.logstash.connect import unreachable
 from agent.outputs.logstash.frames import WINDOW, window
 from agent.outputs.logstash.links import Links, Lost
-from agent.outputs.logstash.windows import WindowLink
+from agent.outputs.logstash.windows import Patience, WindowLink
 from agent.queue.frame import inflate
 
 KNOCK_SECS: Final = 1.0
@@ -26,6 +27,11 @@ KNOCK_SECS: Final = 1.0
 
 WITNESS_BYTES: Final = 64 * 1024
 """A larger record is not kept as a witness."""
+
+PATIENCE: Final = 10
+"""So many times ``request_timeout`` a host may say that it is alive and acknowledge nothing, if there are others. The
+only one is waited for without end: its pipeline is full, and what it holds it will pass on; a repeat only makes more of
+it."""
 
 STRIKES: Final = 8
 """So many connections must have broken under a single record, each right after the other end had shown that it is at
@@ -51,7 +57,9 @@ class LumberjackOutput:
     def __init__(self, config: LogstashConfig) -> None:
         self.id = config.id
         self._config = config
-        self._links = Links(config, partial(WindowLink, float(config.request_timeout)))
+        timeout_secs = float(config.request_timeout)
+        patience = Patience(PATIENCE * timeout_secs if len({*config.hosts}) > 1 else math.inf)
+        self._links = Links(config, partial(WindowLink, timeout_secs, patience))
         self._witness: _Witness | None = None
         self._strikes: dict[str, int] = {}
 
@@ -72,13 +80,10 @@ class LumberjackOutput:
         if batch.count == 0:
             return Outcome()
         if not (batch.in_doubt and batch.attempt > 1):
-            host, link = await self._links.shared()
-            return await self._send(batch, host, link)
-        host, link = await self._links.alone()
-        try:
+            async with self._links.shared() as (host, link):
+                return await self._send(batch, host, link)
+        async with self._links.alone() as (host, link):
             return await self._send(batch, host, link, is_repeat=True)
-        finally:
-            await link.close()
 
     async def _send(self, batch: DeliveryBatch, host: str, link: WindowLink, is_repeat: bool = False) -> Outcome:
         vouched = await self._vouch(batch, link) if is_repeat and batch.count == 1 else False

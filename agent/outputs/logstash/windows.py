@@ -21,14 +21,34 @@ class _Window:
         self.done = done
 
 
+class Patience:
+    """How long, in seconds, a host may say that it is alive and acknowledge nothing. Links share it. It doubles each
+    time it ran out, until any host acknowledges something: where all are stuck, repeats only make more for them to do.
+    """
+
+    def __init__(self, secs: float) -> None:
+        self.secs = self._first_secs = secs
+
+    def ran_out(self) -> None:
+        """It was not enough."""
+        self.secs *= 2
+
+    def was_rewarded(self) -> None:
+        """Something was acknowledged."""
+        self.secs = self._first_secs
+
+
 class WindowLink(Link):
     """Carries windows. Silence is not the end as long as nothing is awaited, or the other end says now and then that it
-    is alive; ``timeout_secs`` without either is."""
+    is alive; ``timeout_secs`` without either is, and so is being alive and nothing more for longer than ``patience``.
+    """
 
-    def __init__(self, timeout_secs: float) -> None:
+    def __init__(self, timeout_secs: float, patience: Patience) -> None:
         super().__init__()
         self._timeout_secs = timeout_secs
+        self._patience = patience
         self._loop = asyncio.get_running_loop()
+        self._waiting_since = self._loop.time()
         self._acks = AckReader()
         self._windows: deque[_Window] = deque()
         self._room = asyncio.Event()
@@ -54,6 +74,8 @@ class WindowLink(Link):
         if self.lost is not None:
             done.set_result(0)
             return done
+        if not self._windows:
+            self._waiting_since = self._loop.time()
         self._windows.append(_Window(count, done))
         if self._timer is None:
             self._expect_life()
@@ -102,14 +124,27 @@ class WindowLink(Link):
         """An acknowledgement. Raises ``NotLumberjack`` when it is for events that were not sent."""
         if seq == 0:
             self._alive.set()
-            return
         expected = self._windows[0].count if self._windows else 0
         if seq > expected:
             raise NotLumberjack(f"event {seq} acknowledged of {expected} sent")
+        if not self._windows:
+            return
         window = self._windows[0]
-        window.acked = max(window.acked, seq)
+        if seq <= window.acked:
+            self._wait_on()
+            return
+        window.acked = seq
+        self._waiting_since = self._loop.time()
+        self._patience.was_rewarded()
         if window.acked == window.count:
             _tell(self._windows.popleft())
+
+    def _wait_on(self) -> None:
+        """A sign of life that takes nothing. Have patience, as long as there is."""
+        secs = self._patience.secs
+        if self._loop.time() - self._waiting_since >= secs:
+            self._patience.ran_out()
+            self.lose(Lost(f"nothing acknowledged within {secs:g} s, though it says that it is alive"))
 
     def _expect_life(self) -> None:
         """Wait anew for a sign of life, if anything is awaited."""

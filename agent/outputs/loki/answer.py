@@ -33,13 +33,15 @@ _MAX_SAID_CHARS: Final = 400
 _TOO_OLD: Final = re.compile(r"has timestamp too old: [^,]+, oldest acceptable timestamp is: ([^\s',]+)")
 _TOO_FAR_BEHIND: Final = re.compile(r"entry too far behind\b[^']*?oldest acceptable timestamp is: ([^\s',]+)")
 _ALL_TOO_OLD: Final = re.compile(
-    r"(?:(?:^|; )(?:\d+ errors like: )?entry for stream '\{.*?\}' has timestamp too old: [^,]+, "
-    r"oldest acceptable timestamp is: [^\s';,]+)+\s*"
+    r"(?>(?:^|; )(?:\d{1,9} errors like: )?entry for stream '\{.*?\}' has timestamp too old: [^,]+, "
+    r"oldest acceptable timestamp is: [^\s';,]+)++\s*"
 )
-_COUNTED: Final = re.compile(r"(?:^|; )(?:(\d+) errors like: )?entry for stream '")
-_IGNORED: Final = re.compile(r"total ignored: (\d+) out of (\d+) for stream: (\{.*\})")
+_COUNTED: Final = re.compile(r"(?:^|; )(?:(\d{1,9}) errors like: )?entry for stream '")
+_IGNORED: Final = re.compile(r"total ignored: (\d{1,9}) out of (\d{1,9}) for stream: (\{.*\})")
 
 _SERVICE_NAME: Final = re.compile(r'(?:, |(?<=\{))service_name="(?:[^"\\]|\\.)*"')
+
+_LABELS: Final = re.compile(r'\{(?:[^{}"]|"(?:[^"\\]|\\.)*+")*+\}')
 
 _NOT_THE_RECORDS: Final = (
     "disallowed",
@@ -65,7 +67,8 @@ def is_taken(status: int, headers: Mapping[str, str]) -> bool:
 def failure(status: int, headers: Mapping[str, str], body: bytes) -> SendError:
     """The error that a status other than success stands for."""
     text = said(body)
-    if status == 400 and any(words in text for words in _NOT_THE_RECORDS):
+    own_words = _LABELS.sub("", text)  # labels are quoted, and theirs are the records'
+    if status == 400 and any(words in own_words for words in _NOT_THE_RECORDS):
         return Paused(f"Loki takes no push like this: {text}")
     return refusal(status, headers, text or f"status {status}", "Loki")
 

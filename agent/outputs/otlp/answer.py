@@ -54,7 +54,7 @@ def partial_success(headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         if kind == _JSON:
             found = msgspec.json.decode(body, type=_Response).partial_success or _Partial()
             return _count(int(found.rejected_log_records)), _line(found.error_message)
-    except ValueError:  # msgspec's errors are
+    except (ValueError, RecursionError):  # msgspec's errors are
         pass
     raise NoAnswer(f"the answer is not that of an OTLP server ({kind or 'no content type'}): is this address right?")
 
@@ -79,7 +79,7 @@ def _said(status: int, headers: Mapping[str, str], body: bytes) -> str:
             text = msgspec.json.decode(body, type=_Status).message
         else:
             text = body[: 4 * _MAX_SAID_CHARS].decode("utf-8", "replace")
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return _line(text) or f"status {status}"
 

@@ -72,12 +72,15 @@ def _record(record: Record) -> bytes:
 
 
 class _Names(dict[str, bytes]):
-    """A name as the first field of its ``KeyValue``, remembered: most records of a model have the same."""
+    """A name as the first field of its ``KeyValue``, remembered if it is short: most records of a model have the
+    same."""
 
     def __missing__(self, name: str) -> bytes:
-        if len(self) >= _MAX_REMEMBERED:
-            self.clear()
-        field = self[name] = _bytes(b"\x0a", _text(name))
+        field = _bytes(b"\x0a", _text(name))
+        if len(name) <= _MAX_REMEMBERED_CHARS:
+            if len(self) >= _MAX_REMEMBERED:
+                self.clear()
+            self[name] = field
         return field
 
 
@@ -90,7 +93,7 @@ def _pairs(key: bytes, items: Iterable[tuple[str, Any]]) -> list[bytes]:
     out = []
     for name, value in items:
         kind = type(value)
-        if kind is str and len(value) <= _MAX_REMEMBERED_CHARS:
+        if kind is str and len(value) <= _MAX_REMEMBERED_CHARS >= len(name):
             pair = _remembered.get((name, value))
             if pair is None:
                 if len(_remembered) >= _MAX_REMEMBERED:

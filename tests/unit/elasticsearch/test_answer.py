@@ -129,6 +129,8 @@ def test_reasons_are_one_bounded_line() -> None:
         ("soon", None),
         ("", None),
         ("٧", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2026 00:00:00 +99999999999999999999", None),
         (format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True), 0.0),
         (format_datetime(datetime.now(UTC) + timedelta(days=9), usegmt=True), MAX_RETRY_AFTER_SECS),
     ],

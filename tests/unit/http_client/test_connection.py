@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agent.errors import CutOff, NoAnswer, Paused, Retryable
+from agent.errors import CutOff, NoAnswer, Paused, Retryable, SendError
 from agent.outputs.http_client import connection as client
 from agent.outputs.http_client.connection import Answer, Connection
 
@@ -351,6 +351,46 @@ def test_a_proxy_that_refuses_a_tunnel_pauses() -> None:
         async with serving(says("", 407)) as url, connected("https://es.invalid:9200", proxy=url) as to:
             with pytest.raises(Paused, match="the proxy refuses"):
                 await to.ask("GET", "/")
+
+    play(story())
+
+
+@pytest.mark.parametrize(("status", "error"), [(407, Paused), (403, Paused), (502, Retryable), (503, Retryable)])
+def test_a_password_for_the_proxy_is_in_no_error(status: int, error: type[SendError]) -> None:
+    """A proxy that cannot reach the host is a matter of time; one that does not let us through, of a person."""
+
+    async def story() -> None:
+        async with serving(says("", status)) as url:
+            through = url.replace("http://", "http://user:hunter2@")
+            async with connected("https://es.invalid:9200", proxy=through) as to:
+                with pytest.raises(error) as caught:
+                    await to.ask("GET", "/")
+        assert "hunter2" not in str(caught.value)
+        async with connected("http://es.invalid:9200", proxy="http://user:hunter2@127.0.0.1:99999") as to:
+            with pytest.raises(Paused) as caught:
+                await to.ask("GET", "/")
+        assert "hunter2" not in str(caught.value)
+
+    play(story())
+
+
+@pytest.mark.parametrize(
+    ("host", "headers"),
+    [
+        ("http://a..b:9200", {}),
+        ("http://127.0.0.1:99999", {}),
+        ("http://[::1", {}),
+        ("", {"x": "hunter2\nhunter2"}),
+    ],
+)
+def test_settings_that_make_no_request_pause(host: str, headers: dict[str, str]) -> None:
+    """Nothing was sent, no batch is to blame for its size, and time does not mend it."""
+
+    async def story() -> None:
+        async with serving(says("")) as url, connected(host or url, headers=headers) as to:
+            with pytest.raises(Paused) as caught:
+                await to.ask("POST", "/", b"{}")
+        assert "hunter2" not in str(caught.value)
 
     play(story())
 

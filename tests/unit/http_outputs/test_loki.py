@@ -23,6 +23,7 @@ LABELS = {"service_name": "service.name", "model": "ml.model.name", "level": "lo
 METADATA = {"event_id": "event.id", "trace_id": "trace.id"}
 SHAPE = Shape(LABELS, METADATA)
 BEHIND = "entry too far behind, oldest acceptable timestamp is: {}\n"
+TOO_OLD = "entry for stream '{a=\"b\"}' has timestamp too old: " + f"{TIME}, oldest acceptable timestamp is: {TIME}"
 RUN = f"{TIME_NS // 1_000_000:012x}" + "0" * 16
 
 
@@ -209,6 +210,19 @@ def test_no_answer_breaks_the_reading(body: bytes) -> None:
     assert set(refusals(text, entries).entries) <= {0}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "; ".join([TOO_OLD] * 200) + "; and something else",
+        "9" * 5000 + " errors like: " + TOO_OLD,
+        BEHIND.format(TIME) + "total ignored: " + "9" * 5000 + " out of 1 for stream: {}",
+    ],
+)
+def test_answer_of_any_length_is_read_once(text: str) -> None:
+    """Neither does the search of many quotes for another way to read them take for ever, nor is a number too long."""
+    assert not refusals(text.encode(), [Entry((("host", "h"),), TIME_NS, b"")]).are_all
+
+
 def test_line_too_long_is_found_by_halving() -> None:
     """The answer does not say which; the others are taken already, and once more in their halves."""
     server = loki()
@@ -225,6 +239,8 @@ def test_line_too_long_is_found_by_halving() -> None:
         (400, "stream '{}' includes structured metadata, but this feature is disallowed.", Paused),
         (400, "missing required labels env for user fake for stream {}", Paused),
         (400, "Max entry size '262144' bytes exceeded for stream '{}'", Refused),
+        (400, r"""Max entry size '9' bytes exceeded for stream '{a="} disallowed", b="no \"org id"}'""", Refused),
+        (400, """stream '{a="b"}' includes structured metadata, but this feature is disallowed: '{a="b"}'""", Paused),
         (401, "no org id", Paused),
         (404, "404 page not found", Paused),
         (413, "request body too large", TooLarge),

@@ -229,6 +229,14 @@ def test_half_a_surrogate_pair_is_spelt_out() -> None:
     assert attributes(record) == {"n": 1.5}
 
 
+def test_long_names_are_not_remembered() -> None:
+    """Whoever writes the log names the fields: thousands of names of a megabyte would be gigabytes."""
+    before = len(protobuf._names), len(protobuf._remembered)
+    fields = {f"{i}" * 100: value for i, value in enumerate(["text", 1, 0.5, [True]])}
+    protobuf.request([record_of(json.dumps(fields).encode())])
+    assert (len(protobuf._names), len(protobuf._remembered)) == before
+
+
 def test_records_of_one_resource_travel_together() -> None:
     """In their order; another resource or logger is another group."""
     hosts = ["a", "b", "a", "a"]
@@ -291,6 +299,13 @@ def test_every_status_has_its_meaning(status: int, kind: type[SendError]) -> Non
         assert end.retry_after_secs == 3.0
 
 
+def test_failure_nested_without_end_is_a_failure() -> None:
+    """What cannot be read of it is not quoted."""
+    said = b'{"details":' + b"[" * 20_000
+    (end,) = send(OtlpServer(), output(), batch_of("a"), faults=[refuses(503, said, "application/json")])
+    assert (type(end), str(end)) == (NoAnswer, "status 503: status 503")
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
@@ -299,6 +314,7 @@ def test_every_status_has_its_meaning(status: int, kind: type[SendError]) -> Non
         (b"\x0a\x05\x08", PROTOBUF),
         (b"\xff" * 20, PROTOBUF),
         (b"not json", "application/json"),
+        (b'{"partialSuccess":{"x":' + b"[" * 20_000, "application/json"),
         (b'{"partialSuccess":{"rejectedLogRecords":"x"}}', "application/json"),
     ],
 )
