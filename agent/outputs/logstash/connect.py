@@ -44,7 +44,9 @@ async def open_to(host: str, protocol: Callable[[], P], tls: ssl.SSLContext | No
     except ssl.SSLError as error:
         raise Paused(f"no TLS with {host}: {error.reason or error}; is TLS on there?") from error
     except OSError as error:
-        raise Retryable(f"no connection to {host}: {error.strerror or error}") from error
+        # An input without TLS takes the greeting for a frame that is no good, and hangs up.
+        hint = "; is TLS on there?" if tls is not None and isinstance(error, ConnectionResetError) else ""
+        raise Retryable(f"no connection to {host}: {error.strerror or error}{hint}") from error
 
 
 async def unreachable(config: LogstashConfig, hosts: Iterable[str]) -> list[str]:
