@@ -19,9 +19,18 @@ def _delivery() -> DeliveryConfig:
 class S3Config(AwsOptions, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="s3"):
     """Objects in S3, one for each hour a batch touches. Each record is stored exactly once."""
 
-    bucket: Annotated[NonEmpty, Meta(description="The bucket.")]
+    bucket: Annotated[
+        Annotated[
+            str,
+            # A name, or the ARN of an access point; anything else botocore refuses with both patterns in full.
+            Meta(
+                pattern=r"^(?:[A-Za-z0-9._-]{1,255}|arn:[a-z-]+:s3[^\s]*)$", max_length=300, examples=["my-model-logs"]
+            ),
+        ],
+        Meta(description="The bucket's name, without `s3://`; or the ARN of an access point."),
+    ]
     prefix: Annotated[
-        Annotated[str, Meta(pattern=r"^(?:[^/\s][^\s]*)?$", max_length=500)],
+        Annotated[str, Meta(pattern=r"^(?:[^/\s][^\s]*)?$", max_length=500, examples=["logs/"])],
         Meta(description="What every object's name begins with, for example `logs/`."),
     ] = ""
     format: Annotated[

@@ -43,7 +43,7 @@ def mistakes(text: str) -> list[str]:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_example_is_good(path: Path) -> None:
     """Every example can be used as it is, given its secrets."""
-    assert load(path, {"ES_API_KEY": "k"}).outputs
+    assert load(path, {"ES_API_KEY": "k", "KAFKA_PASSWORD": "p"}).outputs
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -179,13 +179,13 @@ def test_reading_a_configuration_imports_nothing_heavy() -> None:
     [
         (
             "level:eror",
-            "a.yaml:3:32: outputs[0].when[0]: must be a query as for `modeltail search`: level:eror (character 1): the "
-            "levels are debug, info, warning, error, critical; did you mean error?, not `level:eror`",
+            "a.yaml:3:32: outputs[0].when[0]: must be a query as for `modeltail search` (level:eror (character 1): the "
+            "levels are debug, info, warning, error, critical; did you mean error?), not `level:eror`",
         ),
         (
             "[level:error, 'score>high']",
-            "a.yaml:3:46: outputs[0].when[1]: must be a query as for `modeltail search`: score>high (character 1): "
-            "'high' is not a number, not `score>high`",
+            "a.yaml:3:46: outputs[0].when[1]: must be a query as for `modeltail search` (score>high (character 1): "
+            "'high' is not a number), not `score>high`",
         ),
         (
             "' '",
