@@ -178,6 +178,7 @@ def check(file: Path | None, connect: bool, path: Path) -> int:
 
     from agent import app
 
+    _log_warnings(config)
     return _report(asyncio.run(app.check_outputs(config)), "Every output can be reached and used.")
 
 
@@ -193,7 +194,9 @@ def setup(path: Path) -> int:
 
     from agent import app
 
-    return _report(asyncio.run(app.setup_outputs(config)), "Every output has what it needs.")
+    _log_warnings(config)
+    installed = "What modeltail installs for these outputs is there. `modeltail check --connect` asks for all the rest."
+    return _report(asyncio.run(app.setup_outputs(config)), installed)
 
 
 @cli.command()
@@ -311,6 +314,14 @@ def _waiting(queue: Path) -> str | None:
     from agent.queue.summary import in_a_sentence
 
     return in_a_sentence(RealDisk(), queue)
+
+
+def _log_warnings(config: "AgentConfig") -> None:
+    """What an output would log goes to standard error with its fields, and without secrets."""
+    from agent import log
+    from agent.config.secret import secrets_in
+
+    log.setup("warning", config.log.format, secrets=secrets_in(config))
 
 
 def _report(problems: Iterable[str], all_good: str) -> int:

@@ -96,7 +96,7 @@ def _check_query(text: str) -> None:
     try:
         query = parse(text)
     except QueryError as error:
-        raise Unfit(f"a query as for `modeltail search`: {error}") from None
+        raise Unfit(f"a query as for `modeltail search` ({error})") from None
     if query == Query():
         raise Unfit("a query as for `modeltail search`, with a term in it")
 

@@ -8,15 +8,17 @@ from msgspec import Meta
 from agent.config.fields import Duration, Size
 from agent.queue.config import MaxLag
 
+BatchBytes = Annotated[Size, Meta(ge=1024, description="Uncompressed size of a batch, as the server counts it.")]
+BatchRecords = Annotated[int, Meta(ge=1, description="Records in a batch.")]
+BatchAge = Annotated[Duration, Meta(description="How long records wait for company.")]
+
 
 class DeliveryConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How one output is fed. A batch is sent when the first of its three limits is reached."""
 
-    batch_bytes: Annotated[
-        Size, Meta(ge=1024, description="Uncompressed size of a batch, as the server counts it.")
-    ] = 5 * 1024**2
-    batch_records: Annotated[int, Meta(ge=1, description="Records in a batch.")] = 10_000
-    batch_age: Annotated[Duration, Meta(description="How long records wait for company.")] = 0.1
+    batch_bytes: BatchBytes = 5 * 1024**2
+    batch_records: BatchRecords = 10_000
+    batch_age: BatchAge = 0.1
     too_large: Annotated[
         Literal["dead_letter", "truncate"],
         Meta(

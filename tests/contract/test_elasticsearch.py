@@ -380,3 +380,16 @@ def test_planted_action_lines_are_not_obeyed(open_cluster: OpenCluster, planted:
         assert dict(await cluster.documents(_stream(config))) == expected
 
     _play(open_cluster, story)
+
+
+@pytest.mark.parametrize("is_opensearch", [True, False])
+def test_check_names_the_other_product(request: pytest.FixtureRequest, is_opensearch: bool) -> None:
+    """What each says to the other's requests would lead nobody to the wrong ``type``."""
+    server = request.getfixturevalue("opensearch" if is_opensearch else "elasticsearch")
+
+    async def play() -> list[str]:
+        async with output_of(config_for(server.url, is_opensearch=not is_opensearch)) as output:
+            return await output.check()
+
+    (problem,) = asyncio.run(play())
+    assert problem.endswith("write `type: opensearch`" if is_opensearch else "write `type: elasticsearch`")

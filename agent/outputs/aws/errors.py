@@ -40,6 +40,7 @@ _UNKNOWN_CREDENTIALS: Final = frozenset(
         "AuthFailure", "IncompleteSignature", "IncompleteSignatureException", "InvalidAccessKeyId",
         "InvalidClientTokenId", "InvalidSignatureException", "InvalidToken", "MissingAuthenticationToken",
         "MissingAuthenticationTokenException", "SignatureDoesNotMatch", "UnrecognizedClientException",
+        "XAdminUserNotFound",
     }
 )  # fmt: skip
 _CLOCK: Final = frozenset({"RequestInTheFuture", "RequestTimeTooSkewed"})
@@ -119,8 +120,12 @@ def _unconnected(error: "EndpointConnectionError") -> SendError:
 
     from aiohttp import ClientConnectorError
 
+    from agent.outputs.http_client.connection import unconnected
+
     cause = error.kwargs.get("error")
-    if isinstance(cause, ClientConnectorError | gaierror):
+    if isinstance(cause, ClientConnectorError):
+        return Retryable(f"no connection to {_line(unconnected(cause))}; are `region` and `endpoint` right?")
+    if isinstance(cause, gaierror):
         return Retryable(f"no connection: {_line(str(cause))}; are `region` and `endpoint` right?")
     return NoAnswer(f"the connection broke: {_line(str(cause or error))}")
 

@@ -201,8 +201,23 @@ class BulkOutput:
             problems += await self._pipeline_missing()
             problems += await self._template_missing()
         except SendError as error:
-            return [str(error)]
-        return problems
+            problems = [str(error)]
+        return await self._mistaken() or problems if problems else []
+
+    async def _mistaken(self) -> list[str]:
+        """Whether what answers says that it is the other product, which explains whatever else is wrong."""
+        try:
+            answer = await (await self._connected()).ask("GET", "/?filter_path=tagline")
+        except SendError:
+            return []
+        if answer.headers.get("x-elastic-product"):
+            product = "Elasticsearch"
+        elif b"The OpenSearch Project" in answer.body:
+            product = "OpenSearch"
+        else:
+            return []
+        ours = self._dialect.product
+        return [] if product == ours else [f"this is {product}, not {ours}: write `type: {product.lower()}`"]
 
     async def _template_missing(self) -> list[str]:
         """Whether another template than ours would apply, once the agent has installed ours if it may."""

@@ -52,7 +52,7 @@ class HttpOutput:
             answer = await self._client.ask("HEAD", self._config.path)
         except SendError as error:
             return [str(error)]
-        if answer.status in (401, 403, 404, 407, 410) or 300 <= answer.status < 400:
+        if answer.status in (401, 403, 404, 407, 410, 502, 503, 504) or 300 <= answer.status < 400:
             return [str(refusal(answer.status, answer.headers, said(answer), "the receiver"))]
         return []
 

@@ -73,7 +73,10 @@ class HttpClient:
         self._refused_in_a_row += 1
         if self._refused_in_a_row <= MAX_REFUSED_IN_A_ROW:
             return refusal
-        return Paused(f"{MAX_REFUSED_IN_A_ROW} records in a row were refused, no more are given up: {refusal}")
+        return Paused(
+            f"{MAX_REFUSED_IN_A_ROW} records in a row were refused; no more are given up, since the request itself "
+            f"may be what is wrong (are address and `path` right?): {refusal}"
+        )
 
     def _connected(self) -> Connection:
         """The connection, made when first needed. Raises ``Paused`` when a certificate's file cannot be used."""

@@ -122,12 +122,18 @@ class Connection:
             if self._signer is not None:
                 self._signer.look_at(answer)
             return answer
+        except aiohttp.ClientConnectorCertificateError as error:
+            why = error.certificate_error
+            said = why.verify_message if isinstance(why, ssl.SSLCertVerificationError) else str(why)
+            raise Paused(f"the server's certificate is not accepted: {error.host}:{error.port}: {said}") from error
         except aiohttp.ClientSSLError as error:
-            raise Paused(f"the server's certificate is not accepted: {_sentence(error)}") from error
+            raise Paused(f"no TLS with {unconnected(error)}; is TLS on there?") from error
         except aiohttp.ClientHttpProxyError as error:
             # The library's own words have the proxy's address in them, password and all.
             raise (Retryable if error.status >= 500 else Paused)(f"the proxy refuses: status {error.status}") from None
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except aiohttp.ClientConnectorError as error:
+            raise Retryable(f"no connection to {unconnected(error)}") from error
+        except aiohttp.ConnectionTimeoutError as error:
             raise Retryable(f"no connection: {_sentence(error)}") from error
         except aiohttp.InvalidURL:
             raise Paused("the address of the host or of the proxy cannot be read") from None
@@ -156,6 +162,18 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def unconnected(error: aiohttp.ClientConnectorError) -> str:
+    """Where no connection came about, and why; the library's own words speak of TLS also where there is none."""
+    why = error.os_error
+    if isinstance(why, ssl.SSLError):
+        said = why.reason or str(why)
+    elif why.errno is not None and why.errno > 0:  # names that are not found have numbers of their own
+        said = os.strerror(why.errno)
+    else:
+        said = why.strerror or str(why) or type(why).__name__
+    return f"{error.host}:{error.port}: {said}"
 
 
 class _Pieces(Payload):
@@ -204,6 +222,6 @@ async def _read_bounded(content: aiohttp.StreamReader) -> bytes:
 
 
 def _sentence(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno and not isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__

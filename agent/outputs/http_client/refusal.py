@@ -43,9 +43,10 @@ def refusal(status: int, headers: Mapping[str, str], said: str, whose: str) -> S
     retry_after = retry_after_secs(headers)
     if status == 429:
         return Retryable(f"overloaded: {said}", retry_after, overloaded=True)
+    stated = said if said == f"status {status}" else f"status {status}: {said}"
     if status in (408, 425) or status >= 500:
-        return NoAnswer(f"status {status}: {said}", retry_after)
-    return Paused(f"status {status}: {said}: is this address {whose}'s?")
+        return NoAnswer(stated, retry_after)
+    return Paused(f"{stated}: is this address {whose}'s?")
 
 
 def retry_after_secs(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

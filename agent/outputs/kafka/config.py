@@ -8,7 +8,9 @@ from msgspec import Meta
 from agent.config.fields import Duration, Secret
 from agent.outputs.options import TlsClientOptions
 
-Broker = Annotated[str, Meta(pattern=r"^([^\s:/@,\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$", max_length=300)]
+Broker = Annotated[
+    str, Meta(pattern=r"^([^\s:/@,\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$", max_length=300, examples=["broker-1:9092"])
+]
 NonEmpty = Annotated[str, Meta(min_length=1)]
 Compression = Literal["none", "gzip", "zstd"]
 
@@ -25,6 +27,7 @@ class KafkaConfig(TlsClientOptions, tag_field="type", tag="kafka", kw_only=True,
         Meta(
             pattern=r"^[A-Za-z0-9._{}-]+$",
             max_length=200,
+            examples=["logs", "logs.{dataset}"],
             description="Topic; `{dataset}` and `{namespace}` stand for the record's own.",
         ),
     ]
@@ -32,6 +35,7 @@ class KafkaConfig(TlsClientOptions, tag_field="type", tag="kafka", kw_only=True,
         str,
         Meta(
             pattern=r"^(none|model|source|field:.+)$",
+            examples=["source", "model", "field:labels.customer", "none"],
             description="What decides on the partition and becomes the record's key: `source` is its host and log "
             "file, `model` the model's name, `field:<place>` any field of the document. With `none` records have no "
             "key, and each batch goes to one partition, by turns.",

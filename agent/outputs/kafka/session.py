@@ -36,6 +36,8 @@ REPEAT_SECS: Final = 0.1
 NEW_TOPIC_SECS: Final = 2.0
 """How long brokers that make topics by themselves may take to."""
 METADATA_SECS: Final = 5.0
+REASON_SECS: Final = 5.0
+"""How long each host may take when it is asked once more why there is no connection."""
 _ALL_REPLICAS: Final = -1
 _LONGEST_MILLIS: Final = 2**31 - 1
 
@@ -232,13 +234,15 @@ async def _why_not(hosts: Sequence[tuple[str, int, object]], settings: dict[str,
     worst: SendError = Retryable("no broker answers")
     for host, port, _ in hosts:
         try:
-            connection = await create_conn(host, port, **settings)
+            async with asyncio.timeout(REASON_SECS):
+                connection = await create_conn(host, port, **settings)
         except (KafkaError, OSError) as error:
-            worst = trouble.unreachable(f"{host}:{port}", error)
+            worst = trouble.unreachable(f"{host}:{port}", error, settings["ssl_context"] is not None)
             if isinstance(worst, Paused):
                 break
         else:
             await connection.close()
+            worst = Retryable(f"{host}:{port} hangs up when it is asked; does its listener want `tls` or `sasl`?")
     return worst
 
 

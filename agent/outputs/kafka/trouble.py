@@ -73,8 +73,8 @@ def refused(code: int, what: str) -> SendError:
     return Retryable(said)
 
 
-def unreachable(address: str, error: Exception) -> SendError:
-    """Why a connection could not be made."""
+def unreachable(address: str, error: Exception, tls: bool) -> SendError:
+    """Why a connection could not be made, with TLS or without."""
     from aiokafka.errors import (
         AuthenticationFailedError,
         IllegalSaslStateError,
@@ -85,8 +85,14 @@ def unreachable(address: str, error: Exception) -> SendError:
     said = str(error) or type(error).__name__
     if isinstance(error, UnsupportedSaslMechanismError):
         return Paused(f"{address} does not offer the mechanism that `sasl` asks for")
-    if isinstance(error, AuthenticationFailedError | IllegalSaslStateError | SaslAuthenticationFailed):
+    if isinstance(error, IllegalSaslStateError):
+        return Paused(f"{address} asks nobody who they are: leave out `sasl`, or name the brokers' port that has it")
+    if isinstance(error, AuthenticationFailedError | SaslAuthenticationFailed):
         return Paused(f"{address} does not accept who we are: {said}")
     if isinstance(error, ssl.SSLError):
-        return Paused(f"TLS with {address} fails: {said}")
+        return Paused(f"TLS with {address} fails: {said}; is TLS on there?")
+    if isinstance(error, TimeoutError):
+        return Retryable(f"{address} does not answer; is it a Kafka broker's?")
+    if tls and isinstance(error, ConnectionResetError):
+        return Retryable(f"{address} hangs up while TLS is agreed on; is TLS on there?")
     return Retryable(f"{address} cannot be reached: {said}")

@@ -50,7 +50,9 @@ async def open_to(host: str, protocol: Callable[[], P], tls: ssl.SSLContext | No
     except ssl.SSLError as error:
         raise Paused(f"no TLS with {host}: {error.reason or error}; is TLS on there?") from error
     except OSError as error:
-        raise Retryable(f"no connection to {host}: {error.strerror or error}") from error
+        # An input without TLS takes the greeting for a frame that is no good, and hangs up.
+        hint = "; is TLS on there?" if tls is not None and isinstance(error, ConnectionResetError) else ""
+        raise Retryable(f"no connection to {host}: {error.strerror or error}{hint}") from error
     except ValueError as error:  # what the name is to be written as for DNS and TLS
         raise Paused(f"{name!r} cannot be the name of a host: {error}") from error
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Secret
-from agent.delivery.config import DeliveryConfig
+from agent.delivery.config import BatchBytes, DeliveryConfig
 from agent.outputs.http_client.options import HttpClientOptions, Path
 
 LabelName = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=1024)]
@@ -16,9 +16,10 @@ Place = Annotated[str, Meta(pattern=r"^[^.]+(\.[^.]+)*$", max_length=500)]
 TENANT_HEADER = "x-scope-orgid"
 
 
-def _delivery() -> DeliveryConfig:
+class LokiDelivery(DeliveryConfig, kw_only=True, forbid_unknown_fields=True):
     """Small batches: Loki counts bytes per second, and takes no push larger than its burst, 6 MB unless raised."""
-    return DeliveryConfig(batch_bytes=1024**2)
+
+    batch_bytes: BatchBytes = 1024**2
 
 
 class LokiConfig(HttpClientOptions, tag_field="type", tag="loki", kw_only=True, forbid_unknown_fields=True):
@@ -50,9 +51,9 @@ class LokiConfig(HttpClientOptions, tag_field="type", tag="loki", kw_only=True, 
             "does not allow it.",
         ),
     ] = msgspec.field(default_factory=lambda: {"event_id": "event.id", "trace_id": "trace.id"})
-    delivery: Annotated[DeliveryConfig, Meta(description="Batching, concurrency and retry.")] = msgspec.field(
-        default_factory=_delivery
-    )
+    delivery: Annotated[
+        LokiDelivery, Meta(description="Batching, concurrency and retry. Here `batch_bytes` is 1MiB unless given.")
+    ] = msgspec.field(default_factory=LokiDelivery)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that no single field shows: the field to point at, and a sentence."""

@@ -58,7 +58,10 @@ class LokiOutput:
                 return []
         except SendError as error:
             return [str(error)]
-        return [str(failure(answer.status, answer.headers, answer.body))]
+        trouble = failure(answer.status, answer.headers, answer.body)
+        if isinstance(trouble, Refused):
+            return [f"a push without streams is refused: {trouble}; is this address Loki's?"]
+        return [str(trouble)]
 
     def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes | None:
         """None: a line is refused for its time or its length, and neither can be another."""

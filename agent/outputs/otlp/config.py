@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from agent.delivery.config import DeliveryConfig
+from agent.delivery.config import BatchBytes, DeliveryConfig
 from agent.outputs.http_client.options import HttpClientOptions, Path
 
 
-def _delivery() -> DeliveryConfig:
+class OtlpDelivery(DeliveryConfig, kw_only=True, forbid_unknown_fields=True):
     """Small batches: encoding one keeps everything else waiting."""
-    return DeliveryConfig(batch_bytes=1024**2)
+
+    batch_bytes: BatchBytes = 1024**2
 
 
 class OtlpOutputConfig(HttpClientOptions, tag_field="type", tag="otlp", kw_only=True, forbid_unknown_fields=True):
@@ -19,6 +20,6 @@ class OtlpOutputConfig(HttpClientOptions, tag_field="type", tag="otlp", kw_only=
 
     path: Annotated[Path, Meta(description="Path of every request, behind a host's prefix.")] = "/v1/logs"
     encoding: Annotated[Literal["protobuf", "json"], Meta(description="How records are encoded.")] = "protobuf"
-    delivery: Annotated[DeliveryConfig, Meta(description="Batching, concurrency and retry.")] = msgspec.field(
-        default_factory=_delivery
-    )
+    delivery: Annotated[
+        OtlpDelivery, Meta(description="Batching, concurrency and retry. Here `batch_bytes` is 1MiB unless given.")
+    ] = msgspec.field(default_factory=OtlpDelivery)

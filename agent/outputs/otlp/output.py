@@ -57,7 +57,10 @@ class OtlpOutput:
         try:
             answer = await self._post(self._request(()))
             if not 200 <= answer.status < 300:
-                return [str(failure(answer.status, answer.headers, answer.body))]
+                trouble = failure(answer.status, answer.headers, answer.body)
+                if isinstance(trouble, Refused):
+                    return [f"a request without records is refused: {trouble}; is this address an OTLP server's?"]
+                return [str(trouble)]
             partial_success(answer.headers, answer.body)
         except SendError as error:
             return [str(error)]

@@ -166,11 +166,12 @@ async def _replay(
 
 def _tell_result(name: str, objects: int, sending: "Replay") -> None:
     from agent.delivery.dead_letters.summary import printable
+    from agent.queue.wording import counted
 
     done = sending.done
     click.echo(
-        f"{name}: {done.delivered:,} delivered out of {objects:,} objects, of these {done.duplicates:,} were there "
-        f"already; {sum(done.refused.values()):,} refused, {done.not_taken:,} not taken."
+        f"{name}: {done.delivered:,} delivered out of {counted(objects, 'object')}, of these {done.duplicates:,} were "
+        f"there already; {sum(done.refused.values()):,} refused, {done.not_taken:,} not taken."
     )
     for reason, n in sorted(done.refused.items(), key=lambda item: -item[1])[:TOP]:
         click.echo(f"  refused {n:,}: {printable(reason)}")

@@ -7,21 +7,33 @@ import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Size
-from agent.delivery.config import DeliveryConfig
+from agent.delivery.config import BatchAge, BatchBytes, BatchRecords, DeliveryConfig
 from agent.outputs.aws.options import AwsOptions, NonEmpty
 
 
-def _delivery() -> DeliveryConfig:
+class S3Delivery(DeliveryConfig, kw_only=True, forbid_unknown_fields=True):
     """Few large objects: each costs a request to write, and another to each that reads."""
-    return DeliveryConfig(batch_bytes=16 * 1024**2, batch_records=100_000, batch_age=60.0)
+
+    batch_bytes: BatchBytes = 16 * 1024**2
+    batch_records: BatchRecords = 100_000
+    batch_age: BatchAge = 60.0
 
 
 class S3Config(AwsOptions, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="s3"):
     """Objects in S3, one for each hour a batch touches. Each record is stored exactly once."""
 
-    bucket: Annotated[NonEmpty, Meta(description="The bucket.")]
+    bucket: Annotated[
+        Annotated[
+            str,
+            # A name, or the ARN of an access point; anything else botocore refuses with both patterns in full.
+            Meta(
+                pattern=r"^(?:[A-Za-z0-9._-]{1,255}|arn:[a-z-]+:s3[^\s]*)$", max_length=300, examples=["my-model-logs"]
+            ),
+        ],
+        Meta(description="The bucket's name, without `s3://`; or the ARN of an access point."),
+    ]
     prefix: Annotated[
-        Annotated[str, Meta(pattern=r"^(?:[^/\s][^\s]*)?$", max_length=500)],
+        Annotated[str, Meta(pattern=r"^(?:[^/\s][^\s]*)?$", max_length=500, examples=["logs/"])],
         Meta(description="What every object's name begins with, for example `logs/`."),
     ] = ""
     format: Annotated[
@@ -40,9 +52,13 @@ class S3Config(AwsOptions, kw_only=True, forbid_unknown_fields=True, tag_field="
     part_bytes: Annotated[
         Size, Meta(ge=5 * 1024**2, le=5 * 1024**3, description="Larger objects are sent in parts of this size.")
     ] = 16 * 1024**2
-    delivery: Annotated[DeliveryConfig, Meta(description="Batching, concurrency and retry.")] = msgspec.field(
-        default_factory=_delivery
-    )
+    delivery: Annotated[
+        S3Delivery,
+        Meta(
+            description="Batching, concurrency and retry. Here `batch_bytes` is 16MiB, `batch_records` 100000 and "
+            "`batch_age` 60s unless given.",
+        ),
+    ] = msgspec.field(default_factory=S3Delivery)
 
     @property
     def root(self) -> str:

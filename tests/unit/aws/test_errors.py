@@ -49,6 +49,7 @@ KEY = ConnectionKey("127.0.0.1", 1, False, True, None, None, None)
         (400, "UnrecognizedClientException", Paused, "wrong AWS credentials"),
         (403, "InvalidAccessKeyId", Paused, "wrong AWS credentials"),
         (403, "SignatureDoesNotMatch", Paused, "wrong AWS credentials"),
+        (404, "XAdminUserNotFound", Paused, "wrong AWS credentials"),
         (403, "RequestTimeTooSkewed", Paused, "set the clock"),
         (400, "AccessDeniedException", Paused, "not allowed"),
         (403, "AccessDenied", Paused, "not allowed"),

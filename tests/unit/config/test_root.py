@@ -15,6 +15,8 @@ from agent.config.load import load, read
 from agent.config.reference import reference_of
 from agent.config.root import AgentConfig
 from agent.config.schema import schema_of
+from agent.config.units import show_size
+from agent.delivery.config import DeliveryConfig
 from agent.errors import ConfigError
 from agent.inputs import INPUTS
 from agent.outputs import OUTPUTS
@@ -43,7 +45,7 @@ def mistakes(text: str) -> list[str]:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_example_is_good(path: Path) -> None:
     """Every example can be used as it is, given its secrets."""
-    assert load(path, {"ES_API_KEY": "k"}).outputs
+    assert load(path, {"ES_API_KEY": "k", "KAFKA_PASSWORD": "p"}).outputs
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -179,13 +181,13 @@ def test_reading_a_configuration_imports_nothing_heavy() -> None:
     [
         (
             "level:eror",
-            "a.yaml:3:32: outputs[0].when[0]: must be a query as for `modeltail search`: level:eror (character 1): the "
-            "levels are debug, info, warning, error, critical; did you mean error?, not `level:eror`",
+            "a.yaml:3:32: outputs[0].when[0]: must be a query as for `modeltail search` (level:eror (character 1): the "
+            "levels are debug, info, warning, error, critical; did you mean error?), not `level:eror`",
         ),
         (
             "[level:error, 'score>high']",
-            "a.yaml:3:46: outputs[0].when[1]: must be a query as for `modeltail search`: score>high (character 1): "
-            "'high' is not a number, not `score>high`",
+            "a.yaml:3:46: outputs[0].when[1]: must be a query as for `modeltail search` (score>high (character 1): "
+            "'high' is not a number), not `score>high`",
         ),
         (
             "' '",
@@ -196,3 +198,17 @@ def test_reading_a_configuration_imports_nothing_heavy() -> None:
 def test_query_that_is_not_understood_is_found_before_anything_starts(when: str, sentence: str) -> None:
     """With its place in the file and its place in the query."""
     assert mistakes(SMALL.replace("{type: stdout}", f"{{type: stdout, when: {when}}}")) == [sentence]
+
+
+@pytest.mark.parametrize("output", ["{type: s3, bucket: b}", "{type: loki, hosts: h}", "{type: otlp, hosts: h}"])
+def test_one_setting_of_delivery_leaves_the_others_as_the_output_has_them(output: str) -> None:
+    """Who bounds an output's lag must not get a hundred times as many objects for it."""
+
+    def delivery(settings: str) -> DeliveryConfig:
+        text = SMALL.replace("{type: stdout}", output.replace("}", settings).replace("hosts: h", "hosts: 'http://h:1'"))
+        return read(AgentConfig, text.encode(), "a.yaml", {}).outputs[0].delivery
+
+    usual, other = delivery("}"), delivery(", delivery: {max_concurrency: 3}}")
+    assert usual.batch_bytes != DeliveryConfig().batch_bytes
+    assert other == msgspec.structs.replace(usual, max_concurrency=3)
+    assert f"Here `batch_bytes` is {show_size(usual.batch_bytes)}" in reference_of(AgentConfig)

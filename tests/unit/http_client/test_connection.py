@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -308,7 +309,24 @@ def test_an_unknown_name_is_no_connection() -> None:
 
     async def story() -> None:
         async with connected("http://no-such-host.invalid:9200") as to:
-            with pytest.raises(Retryable, match="no connection"):
+            with pytest.raises(Retryable, match=r"^no connection to no-such-host\.invalid:9200: [^\[]+$"):
+                await to.ask("GET", "/")
+
+    play(story())
+
+
+def test_a_port_without_tls_is_told_from_a_bad_certificate() -> None:
+    """``https`` to a plain port is a slip of the pen, and no certificate is to blame."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response()
+
+    async def story() -> None:
+        async with (
+            serving(answer) as url,
+            connected(url.replace("http:", "https:"), tls=ssl.create_default_context()) as to,
+        ):
+            with pytest.raises(Paused, match=r"^no TLS with 127\.0\.0\.1:\d+: .*; is TLS on there\?$"):
                 await to.ask("GET", "/")
 
     play(story())

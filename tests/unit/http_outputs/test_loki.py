@@ -278,6 +278,7 @@ def test_check_pushes_nothing() -> None:
     assert server.streams == {}
     assert check(loki(tenants=frozenset({"team-a"})), output()) == ["wrong credentials: no org id"]
     assert "is this address Loki's?" in check(loki(), output(path="/push"))[0]
+    assert "is this address Loki's?" in check(loki(), output(), refuses(400, "no handler found"))[0]
 
 
 def test_fields_that_contradict_each_other_are_named() -> None:

@@ -354,6 +354,7 @@ def test_check_sends_no_record() -> None:
     assert (len(server.exports), server.records) == (1, [])
     assert check(OtlpServer(), output(), refuses(401, "who are you")) == ["wrong credentials: who are you"]
     assert check(OtlpServer(), output(), refuses(200, "<html>", "text/html"))[0].startswith("the answer is not that")
+    assert "is this address an OTLP server's?" in check(OtlpServer(), output(), refuses(400, "no handler found"))[0]
 
 
 def test_infinity_is_not_made() -> None:

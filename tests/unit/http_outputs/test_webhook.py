@@ -178,7 +178,7 @@ def test_another_host_takes_over() -> None:
     assert [end == Outcome() for end in ends] == [False, True, True]
 
 
-@pytest.mark.parametrize(("status", "problems"), [(405, 0), (200, 0), (401, 1), (404, 1), (302, 1)])
+@pytest.mark.parametrize(("status", "problems"), [(405, 0), (200, 0), (401, 1), (404, 1), (302, 1), (503, 1)])
 def test_check_says_what_stands_in_the_way(status: int, problems: int) -> None:
     """By a request that writes nothing."""
 
@@ -189,13 +189,15 @@ def test_check_says_what_stands_in_the_way(status: int, problems: int) -> None:
             answer.set_status(status)
             return answer
 
-    assert len(check(Answering(), output())) == problems
+    found = check(Answering(), output())
+    assert len(found) == problems
+    assert not any(problem.count("status") > 1 for problem in found)
 
 
 def test_check_says_that_nobody_listens() -> None:
     """In one sentence."""
     (problem,) = check(Webhook(), lambda url: output()("http://127.0.0.1:1"))
-    assert problem.startswith("no connection")
+    assert problem == "no connection to 127.0.0.1:1: Connection refused"
 
 
 @pytest.mark.parametrize(

@@ -39,19 +39,35 @@ def test_codes_are_those_that_aiokafka_knows() -> None:
         assert {known[code] for code in codes if code in known} == names
 
 
+@pytest.mark.parametrize("tls", [True, False])
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
         (aiokafka.errors.AuthenticationFailedError("no"), Paused),
+        (aiokafka.errors.IllegalSaslStateError(), Paused),
         (aiokafka.errors.UnsupportedSaslMechanismError("no"), Paused),
         (ssl.SSLCertVerificationError("certificate has expired"), Paused),
         (ConnectionRefusedError(111, "refused"), Retryable),
         (TimeoutError(), Retryable),
+        (ConnectionResetError(), Retryable),
         (aiokafka.errors.KafkaConnectionError("closed"), Retryable),
     ],
 )
-def test_connections_fail_for_a_person_or_for_a_while(error: Exception, kind: type[SendError]) -> None:
+def test_connections_fail_for_a_person_or_for_a_while(error: Exception, kind: type[SendError], tls: bool) -> None:
     """Credentials and certificates are settings; nobody listening is an outage."""
-    said = trouble.unreachable("broker:9092", error)
+    said = trouble.unreachable("broker:9092", error, tls)
     assert type(said) is kind
     assert "broker:9092" in str(said)
+
+
+@pytest.mark.parametrize(
+    ("error", "tls", "advice"),
+    [
+        (aiokafka.errors.IllegalSaslStateError(), False, "leave out `sasl`"),
+        (ConnectionResetError(), True, "is TLS on there?"),
+        (TimeoutError(), False, "is it a Kafka broker's?"),
+    ],
+)
+def test_wrong_listener_is_what_the_advice_is_about(error: Exception, tls: bool, advice: str) -> None:
+    """A port that is another's, or another listener's, is a mistake that only the configuration's writer can see."""
+    assert advice in str(trouble.unreachable("broker:9092", error, tls))
