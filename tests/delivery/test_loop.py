@@ -19,10 +19,11 @@ from agent.delivery.dead_letters.folder import dead_letter_counts
 from agent.delivery.dead_letters.letter import DeadLetter
 from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
-from agent.delivery.sender import HUGE_RECORD_BYTES
+from agent.delivery.sender import HUGE_RECORD_BYTES, SILENT_SECS
 from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, Throttled, TooLarge
 from agent.queue.config import QueueConfig
 from agent.queue.queue import open_queue
+from agent.status.view import View
 from tests.delivery.delivering import QUICK, deliver
 from tests.fakes.output import FakeOutput, Step, TakenThen
 from tests.queue.entries import RUN, entry, ids
@@ -390,6 +391,46 @@ def test_waiting_for_company_is_said_and_ends_with_the_stop(tmp_path: Path) -> N
 
     asyncio.run(main())
     assert waiting == [1, 0]
+
+
+def test_other_end_that_says_nothing_is_trouble_before_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a request waits for is not ours to mend: it is shown, and the agent is not restarted for it. An answer ends
+    it."""
+    monkeypatch.setattr("agent.status.view.STUCK_SECS", 1e-9)
+    answer = asyncio.Event()
+
+    class Silent(FakeOutput):
+        async def send(self, batch: DeliveryBatch) -> Outcome:
+            await answer.wait()
+            return await super().send(batch)
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(20),
+            open_queue(QueueConfig(path=tmp_path, min_free=0, sync_interval=0.001), RUN) as queue,
+        ):
+            subscription = queue.subscribe("fake", from_oldest=True)
+            loop = DeliveryLoop(Silent(), queue, subscription, QUICK, DeadLetters(tmp_path / "d", DeadLettersConfig()))
+            view = View(queue, {"fake": loop}, RUN)
+            running = asyncio.create_task(loop.run())
+            await queue.append(entry(1, 1), "block")
+            while not loop.state.on_their_way:
+                await asyncio.sleep(0.001)
+            (began,) = loop.state.on_their_way.values()
+            assert loop.state.trouble_at(began + SILENT_SECS - 1) is None
+            assert loop.state.trouble_at(began + SILENT_SECS + 1) == "no answer for 11 s"
+            view.health()
+            assert view.health().problems
+            monkeypatch.setattr("agent.delivery.sender.SILENT_SECS", 0.0)
+            assert not view.health().problems
+            answer.set()
+            loop.finish()
+            await running
+            assert loop.state.trouble_at(began + 3600) is None
+
+    asyncio.run(main())
 
 
 def _mixed(retry: list[int], rejected: list[int]) -> Answer:
