@@ -179,6 +179,35 @@ def test_client_that_has_stopped_asking_who_leads_holds_up_nothing(talk: Talk, m
     talk(conversation)
 
 
+def test_client_that_does_not_hear_that_it_is_to_end_holds_up_nothing(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to Python 3.11 ``asyncio.wait_for`` forgets that it was cancelled when its answer comes in that moment: the
+    client's own task then goes on, and closing the client waits for it for ever."""
+
+    async def conversation(kafka: KafkaDestination) -> None:
+        answer = asyncio.get_running_loop().create_future()
+
+        async def answered_just_then(*_: object) -> bool:
+            return bool(await asyncio.wait_for(answer, 60))
+
+        async with KafkaOutput(kafka.config()) as output:
+            assert await output.send(a_batch(0, 10)) == ALL_TAKEN
+            first, output._session = output._session, None
+            assert first is not None
+            monkeypatch.setattr(first._client, "_metadata_update", answered_just_then)
+            first._client.force_metadata_update()
+            for _ in range(5):
+                await asyncio.sleep(0)  # it waits for its answer now
+            closing = asyncio.create_task(first.close())
+            answer.set_result(True)
+            done, _ = await asyncio.wait([closing], timeout=10)
+            closing.cancel()
+            assert done
+
+    talk(conversation)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_storm_of_faults_leaves_each_record_once(talk: Talk, seed: int) -> None:
     """Four batches on their way at a time, answers lost and the broker away again and again: what was refused for

@@ -257,11 +257,14 @@ async def _why_not(hosts: Sequence[tuple[str, int, object]], settings: dict[str,
 
 
 async def _close(client: Any) -> None:
-    asking = client._sync_task
-    if asking is not None and asking.done():
-        client._sync_task = None  # it ended for good by an error, which closing would raise again
-        if not asking.cancelled():
-            _log.warning("The Kafka client has trouble", said=repr(asking.exception()))
+    # Closing the client would raise the error its own task ended with, if it did, and wait for ever for one that has
+    # not heard that it is cancelled: an answer that comes in that moment drowns it in Python 3.11's ``wait_for``.
+    asking, client._sync_task = client._sync_task, None
+    while asking is not None and not asking.done():
+        asking.cancel()
+        await asyncio.wait([asking], timeout=REPEAT_SECS)
+    if asking is not None and not asking.cancelled():
+        _log.warning("The Kafka client has trouble", said=repr(asking.exception()))
     await client.close()
 
 
