@@ -5,7 +5,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -433,10 +433,13 @@ def test_other_end_that_says_nothing_is_trouble_before_its_time_is_over(
     asyncio.run(main())
 
 
-def _mixed(retry: list[int], rejected: list[int]) -> Answer:
+def _mixed(retry: list[int], rejected: list[int], too_large: list[int]) -> Answer:
     def answer(batch: DeliveryBatch) -> Outcome:
         bad = {i % batch.count: "refused" for i in rejected}
-        return Outcome(retry=sorted({i % batch.count for i in retry} - set(bad)), rejected=dict(bad))
+        large = {i % batch.count: "too large" for i in too_large if i % batch.count not in bad}
+        return Outcome(
+            retry=sorted({i % batch.count for i in retry} - set(bad) - set(large)), rejected=bad, too_large=large
+        )
 
     return answer
 
@@ -445,19 +448,22 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.none(),
     st.sampled_from([Retryable("503"), NoAnswer("reset"), Paused("403"), TooLarge("413"), Refused("400")]),
     st.sampled_from([CutOff("cut"), Retryable("429", overloaded=True), TakenThen(NoAnswer("lost"))]),
-    st.builds(_mixed, st.lists(st.integers(0, 40), max_size=5), st.lists(st.integers(0, 40), max_size=3)),
+    st.builds(_mixed, *[st.lists(st.integers(0, 40), max_size=most) for most in (5, 3, 2)]),
 )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(script=st.lists(steps, max_size=12), rescues=st.booleans())
+@given(script=st.lists(steps, max_size=12), rescues=st.booleans(), policy=st.sampled_from(["dead_letter", "truncate"]))
 def test_every_record_has_one_fate_under_any_script(
-    tmp_path_factory: pytest.TempPathFactory, script: Iterable[Step], rescues: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    script: Iterable[Step],
+    rescues: bool,
+    policy: Literal["dead_letter", "truncate"],
 ) -> None:
     """Delivered + rescued + dead-lettered is what was accepted, and the output holds exactly the delivered and rescued
     ones."""
     output = FakeOutput(script, rescues=rescues)
-    line = deliver(tmp_path_factory.mktemp("q"), output)
+    line = deliver(tmp_path_factory.mktemp("q"), output, config=msgspec.structs.replace(QUICK, too_large=policy))
     assert sum(line.fates.values()) == 40
     assert len(output.taken) == line.fates.get("delivered", 0) + line.fates.get("rescued", 0)
     assert set(output.taken) <= set(_all_ids())
