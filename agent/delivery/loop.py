@@ -151,6 +151,7 @@ class DeliveryLoop:
         letters = self._letters(wanted.batch, fates.dead)
         _log.error("Records were refused for good and are kept as dead letters", output=self._output.id,
                    records=len(letters), reason=letters[0].reason)  # fmt: skip
+        trouble: str | None = None
         while True:
             writing = asyncio.ensure_future(asyncio.to_thread(self._dead_letters.put, letters))
             try:
@@ -161,9 +162,12 @@ class DeliveryLoop:
                     if writing.exception() is None:
                         self._finish(batch, wanted, fates)
                     raise
+                if trouble is not None and self.state.trouble == trouble:
+                    self.state.trouble = None
                 return self._finish(batch, wanted, fates)
             except OSError as error:
                 _log.error("Dead letters cannot be written; the records stay in the queue", error=str(error))
+                self.state.trouble = trouble = f"dead letters cannot be written: {error}"
                 if self._stopping.is_set():
                     raise GaveUp from error
                 await self._sender.sleep(self._config.backoff_initial)

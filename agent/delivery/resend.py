@@ -30,8 +30,9 @@ async def resend(
     """Send every record until it is taken or refused, or the attempts ran out: those are in ``retry``.
 
     ``tell`` gets a sentence before each wait. Raises ``Retryable`` or ``Paused`` when no record had an answer; once one
-    had, what had none is in ``retry`` too. Somebody may have sent these records before, so the batch is in doubt.
-    Cancelling leaves it open what arrived; sending again under the same ids is harmless where ids are recognised.
+    had, what had none is in ``retry`` too. What is too large by itself is among the ``rejected``. Somebody may have
+    sent these records before, so the batch is in doubt. Cancelling leaves it open what arrived; sending again under the
+    same ids is harmless where ids are recognised.
     """
     batch.in_doubt = True
     whole = Outcome()
@@ -60,7 +61,8 @@ async def resend(
         answered = True
         whole.duplicates += outcome.duplicates
         whole.failure_store += outcome.failure_store
-        whole.rejected |= {places[i]: reason for i, reason in outcome.rejected.items()}
+        refused = outcome.rejected | outcome.too_large
+        whole.rejected |= {places[i]: reason for i, reason in refused.items()}
         if not outcome.retry:
             continue
         rest, left = part.subset(outcome.retry), [places[i] for i in outcome.retry]

@@ -24,6 +24,9 @@ from agent.queue.subscription import Subscription
 HUGE_RECORD_BYTES: Final = 1024**2
 """A single record up to this size is never taken to be the reason why a server is overloaded."""
 
+SILENT_SECS: Final = 10.0
+"""Another end that says nothing for this long, with requests on their way, is trouble, and shown."""
+
 _log = Log("delivery")
 
 
@@ -33,7 +36,8 @@ class GaveUp(Exception):
 
 class DeliveryState(msgspec.Struct):
     """How delivery is doing, for the status page. ``trouble`` is the last failure while it lasts; ``sent_at`` the
-    monotonic time of the last good answer. ``gathering``: what is there waits for company, no longer than it may."""
+    monotonic time of the last good answer. ``gathering``: what is there waits for company, no longer than it may.
+    ``on_their_way`` are the requests without an answer yet, the oldest first, and the monotonic times they began."""
 
     trouble: str | None = None
     paused: bool = False
@@ -41,6 +45,15 @@ class DeliveryState(msgspec.Struct):
     sent_at: float | None = None
     requests: int = 0
     failures: int = 0
+    on_their_way: dict[int, float] = {}
+
+    def trouble_at(self, now: float) -> str | None:
+        """What is in the way at this monotonic time, if anything: the last failure, or that nothing is answered. An
+        output may wait for an answer for minutes, and only it knows for what."""
+        if self.trouble is not None or not self.on_their_way:
+            return self.trouble
+        silent = now - max(next(iter(self.on_their_way.values())), self.sent_at or 0.0)
+        return f"no answer for {silent:.0f} s" if silent >= SILENT_SECS else None
 
 
 def hints_enough(batch: DeliveryBatch, cut_off: bool) -> int | None:
@@ -67,7 +80,7 @@ class Sender:
         self._queue = queue
         self._subscription = subscription
         self._config = config
-        self._begun = self._on_their_way = 0
+        self._begun = 0
 
     async def send(self, batch: DeliveryBatch) -> Outcome:
         """Send until there is an answer for the batch. Nearly always there is one at once; back-off is loaded when
@@ -99,9 +112,8 @@ class Sender:
         state.requests += 1
         round_ = self.limit.round
         begun = self._begun = self._begun + 1
-        is_alone = self._on_their_way == 0
-        self._on_their_way += 1
-        began = time.monotonic()
+        is_alone = not state.on_their_way
+        began = state.on_their_way[begun] = time.monotonic()
         try:
             outcome = await self._output.send(batch)
         except (Retryable, Paused) as failure:
@@ -118,7 +130,7 @@ class Sender:
             state.failures += 1
             raise
         finally:
-            self._on_their_way -= 1
+            del state.on_their_way[begun]
         if state.trouble is not None:
             _log.info("Delivery works again", output=self._output.id)
         state.trouble, state.paused = None, False

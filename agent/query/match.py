@@ -34,7 +34,7 @@ def may_match(query: Query, documents: bytes) -> bool:
 
 
 def matches(tests: Sequence[Test], document: bytes) -> bool:
-    """Whether every test holds. What is nested too deep to be read (about 1,000 levels) does not match, negated or
+    """Whether every test holds. What is nested too deep to be read (some hundreds of levels) does not match, negated or
     not.
     """
     try:

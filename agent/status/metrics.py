@@ -4,6 +4,7 @@ They are read from the ledger and the running parts when asked for, so nothing o
 Labels come from closed sets: input and output ids from the configuration, reasons from the code.
 """
 
+import time
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -135,7 +136,7 @@ class _AgentCollector(Collector):
             failures.add_metric([name], loop.state.failures)
             in_flight.add_metric([name], loop.limit.in_flight)
             limit.add_metric([name], int(loop.limit.limit))
-            trouble.add_metric([name], 0.0 if loop.state.trouble is None else 1.0)
+            trouble.add_metric([name], 0.0 if loop.state.trouble_at(time.monotonic()) is None else 1.0)
             paused.add_metric([name], 1.0 if loop.state.paused else 0.0)
         yield from (requests, failures, in_flight, limit, trouble, paused)
 

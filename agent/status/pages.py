@@ -1,6 +1,7 @@
 """The pages of the status endpoint."""
 
 import json
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -24,7 +25,11 @@ def pages_of(view: View) -> web.Server:
     async def readyz() -> web.Response:
         ready = view.ready and not view.stopping
         outputs = {
-            name: {"trouble": loop.state.trouble, "paused": loop.state.paused, "queued": loop.subscription.queued}
+            name: {
+                "trouble": loop.state.trouble_at(time.monotonic()),
+                "paused": loop.state.paused,
+                "queued": loop.subscription.queued,
+            }
             for name, loop in view.loops.items()
         }
         body = {"ready": ready, "stopping": view.stopping, "queue_trouble": view.queue.trouble, "outputs": outputs}

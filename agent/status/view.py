@@ -91,17 +91,17 @@ class View:
         """Whether work that could go on goes on. A dead server or a full disk is trouble, and shown, but restarting the
         agent would not mend it."""
         now = time.monotonic()
-        if self.queue.progress != self._progress or not self._has_work():
+        if self.queue.progress != self._progress or not self._has_work(now):
             self._progress, self._progress_at = self.queue.progress, now
         idle = now - self._progress_at
         if idle < STUCK_SECS:
             return Health([])
         return Health([f"there is work to do, nothing is in the way, and nothing was done for {idle:.0f} s"])
 
-    def _has_work(self) -> bool:
+    def _has_work(self, now: float) -> bool:
         if self.queue.trouble is not None:
             return False
         return self.queue.has_waiting or any(
-            loop.subscription.queued > 0 and loop.state.trouble is None and not loop.state.gathering
+            loop.subscription.queued > 0 and loop.state.trouble_at(now) is None and not loop.state.gathering
             for loop in self.loops.values()
         )

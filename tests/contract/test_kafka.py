@@ -123,6 +123,19 @@ def test_lost_answer_doubles_nothing(talk: Talk) -> None:
     talk(conversation)
 
 
+def test_answer_that_speaks_of_no_partition_is_no_answer(talk: Talk) -> None:
+    """The request is repeated, and the broker knows it."""
+
+    async def conversation(kafka: KafkaDestination) -> None:
+        async with kafka.output() as output:
+            kafka.relay.hollow_answers = 1
+            assert await output.send(a_batch(0, 10)) == ALL_TAKEN
+        assert kafka.relay.hollow_answers == 0
+        assert len(await kafka.received()) == 10
+
+    talk(conversation)
+
+
 def test_broker_that_goes_away_in_mid_request_doubles_nothing(talk: Talk) -> None:
     """The request is repeated until the broker is back."""
 
@@ -146,12 +159,15 @@ def test_client_that_has_stopped_asking_who_leads_holds_up_nothing(talk: Talk, m
     """An error that the client did not foresee ends its own task for that. What is in doubt is settled all the same,
     and what comes next has a new session."""
 
+    async def unforeseen(*_: object) -> bool:
+        raise RuntimeError("the handler is closed")
+
     async def conversation(kafka: KafkaDestination) -> None:
         async with KafkaOutput(kafka.config()) as output:
             assert await output.send(a_batch(0, 10)) == ALL_TAKEN
             first = output._session
             assert first is not None
-            first._client._sync_task.cancel()
+            monkeypatch.setattr(first._client, "_metadata_update", unforeseen)
             kafka.lose_answer()
             assert await output.send(a_batch(10, 20)) == ALL_TAKEN
             assert await output.send(a_batch(20, 30)) == ALL_TAKEN
@@ -160,6 +176,35 @@ def test_client_that_has_stopped_asking_who_leads_holds_up_nothing(talk: Talk, m
         assert len(received) == len(set(received)) == 30
 
     monkeypatch.setattr(session, "METADATA_SECS", 0.3)
+    talk(conversation)
+
+
+def test_client_that_does_not_hear_that_it_is_to_end_holds_up_nothing(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to Python 3.11 ``asyncio.wait_for`` forgets that it was cancelled when its answer comes in that moment: the
+    client's own task then goes on, and closing the client waits for it for ever."""
+
+    async def conversation(kafka: KafkaDestination) -> None:
+        answer = asyncio.get_running_loop().create_future()
+
+        async def answered_just_then(*_: object) -> bool:
+            return bool(await asyncio.wait_for(answer, 60))
+
+        async with KafkaOutput(kafka.config()) as output:
+            assert await output.send(a_batch(0, 10)) == ALL_TAKEN
+            first, output._session = output._session, None
+            assert first is not None
+            monkeypatch.setattr(first._client, "_metadata_update", answered_just_then)
+            first._client.force_metadata_update()
+            for _ in range(5):
+                await asyncio.sleep(0)  # it waits for its answer now
+            closing = asyncio.create_task(first.close())
+            answer.set_result(True)
+            done, _ = await asyncio.wait([closing], timeout=10)
+            closing.cancel()
+            assert done
+
     talk(conversation)
 
 
@@ -247,7 +292,36 @@ def test_what_lies_in_our_buffers_is_thrown_away_when_a_request_is_given_up(talk
                     await output.send(batch_of([document(20, filler="x" * 16 * 1024**2)]))
             kafka.relay.reads.set()
         await kafka.relay.all_gone()
-        assert len(await kafka.received()) == 20
+        assert kafka.relay.appends == 2
+
+    talk(conversation)
+
+
+def test_request_that_takes_too_long_is_never_sent_to_its_end(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection is given up, and what lay in its buffer is not sent when the broker reads on: by then the records
+    may have gone under other numbers."""
+
+    async def conversation(kafka: KafkaDestination) -> None:
+        kafka.topic += "-large"
+        await make_topic(kafka.server.address, kafka.topic, partitions=1, max_message_bytes="33554432")
+        async with asyncio.timeout(40), kafka.output(request_timeout=2, compression="none") as output:
+            assert await output.send(a_batch(0, 10)) == ALL_TAKEN
+            kafka.relay.reads.clear()
+            assert await output.send(a_batch(10, 20)) == ALL_TAKEN  # the relay was waiting for this one already
+            monkeypatch.setattr(session.Session, "_look_again", look_again)
+            sending = asyncio.create_task(output.send(batch_of([document(20, filler="x" * 16 * 1024**2)])))
+            await repeats.wait()
+            sending.cancel()
+            await asyncio.wait([sending])
+        kafka.relay.reads.set()
+        await kafka.relay.all_gone()
+        assert kafka.relay.appends == 2
+
+    repeats = asyncio.Event()
+
+    async def look_again(_: object) -> bool:
+        repeats.set()
+        return await asyncio.Event().wait()
 
     talk(conversation)
 
@@ -412,6 +486,19 @@ def test_nobody_there_is_an_outage() -> None:
             assert str(port) in problem
 
     asyncio.run(conversation())
+
+
+def test_check_says_that_the_broker_has_gone_away(talk: Talk) -> None:
+    """As a sentence, also when it was there a moment before."""
+
+    async def conversation(kafka: KafkaDestination) -> None:
+        async with kafka.output() as output:
+            assert await output.check() == []
+            await kafka.go_away()
+            (problem,) = await output.check()
+            assert f"no broker says whether there is a topic {kafka.topic}" in problem
+
+    talk(conversation)
 
 
 def test_outage_is_one_line_in_ten_seconds(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:

@@ -338,12 +338,16 @@ def test_looking_holds_one_letter_at_a_time(tmp_path: Path) -> None:
 
 
 def test_records_stay_in_the_queue_while_letters_cannot_be_written(tmp_path: Path) -> None:
-    """With no room for the letter the batch keeps its place; once there is, each record has one fate."""
+    """With no room for the letter the batch keeps its place, and the trouble is shown; once there is, each record has
+    one fate."""
+    loops: list[DeliveryLoop] = []
+    shown: list[str | None] = []
 
     class FullAtFirst(DeadLetters):
         refusals = 3
 
         def put(self, letters: Iterable[DeadLetter]) -> None:
+            shown.append(loops[0].state.trouble)
             if self.refusals:
                 self.refusals -= 1
                 raise OSError(errno.ENOSPC, "No space left on device")
@@ -356,6 +360,7 @@ def test_records_stay_in_the_queue_while_letters_cannot_be_written(tmp_path: Pat
             config = DeliveryConfig(backoff_initial=0.001, batch_age=0.0)
             store = FullAtFirst(tmp_path / "letters", DeadLettersConfig())
             loop = DeliveryLoop(output, queue, subscription, config, store)
+            loops.append(loop)
             running = asyncio.create_task(loop.run())
             await queue.append(entry(1, 10), "block")
             while subscription.queued:
@@ -368,6 +373,8 @@ def test_records_stay_in_the_queue_while_letters_cannot_be_written(tmp_path: Pat
                 "delivered": 9,
                 "dead_lettered": 1,
             }
+            assert shown == [None, *["dead letters cannot be written: [Errno 28] No space left on device"] * 3]
+            assert loop.state.trouble is None
 
     asyncio.run(main())
     assert kept(tmp_path / "letters") == [queue_ids(1, 10)[4]]

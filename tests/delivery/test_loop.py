@@ -5,7 +5,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -19,10 +19,11 @@ from agent.delivery.dead_letters.folder import dead_letter_counts
 from agent.delivery.dead_letters.letter import DeadLetter
 from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
-from agent.delivery.sender import HUGE_RECORD_BYTES
+from agent.delivery.sender import HUGE_RECORD_BYTES, SILENT_SECS
 from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, Throttled, TooLarge
 from agent.queue.config import QueueConfig
 from agent.queue.queue import open_queue
+from agent.status.view import View
 from tests.delivery.delivering import QUICK, deliver
 from tests.fakes.output import FakeOutput, Step, TakenThen
 from tests.queue.entries import RUN, entry, ids
@@ -392,10 +393,53 @@ def test_waiting_for_company_is_said_and_ends_with_the_stop(tmp_path: Path) -> N
     assert waiting == [1, 0]
 
 
-def _mixed(retry: list[int], rejected: list[int]) -> Answer:
+def test_other_end_that_says_nothing_is_trouble_before_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a request waits for is not ours to mend: it is shown, and the agent is not restarted for it. An answer ends
+    it."""
+    monkeypatch.setattr("agent.status.view.STUCK_SECS", 1e-9)
+    answer = asyncio.Event()
+
+    class Silent(FakeOutput):
+        async def send(self, batch: DeliveryBatch) -> Outcome:
+            await answer.wait()
+            return await super().send(batch)
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(20),
+            open_queue(QueueConfig(path=tmp_path, min_free=0, sync_interval=0.001), RUN) as queue,
+        ):
+            subscription = queue.subscribe("fake", from_oldest=True)
+            loop = DeliveryLoop(Silent(), queue, subscription, QUICK, DeadLetters(tmp_path / "d", DeadLettersConfig()))
+            view = View(queue, {"fake": loop}, RUN)
+            running = asyncio.create_task(loop.run())
+            await queue.append(entry(1, 1), "block")
+            while not loop.state.on_their_way:
+                await asyncio.sleep(0.001)
+            (began,) = loop.state.on_their_way.values()
+            assert loop.state.trouble_at(began + SILENT_SECS - 1) is None
+            assert loop.state.trouble_at(began + SILENT_SECS + 1) == "no answer for 11 s"
+            view.health()
+            assert view.health().problems
+            monkeypatch.setattr("agent.delivery.sender.SILENT_SECS", 0.0)
+            assert not view.health().problems
+            answer.set()
+            loop.finish()
+            await running
+            assert loop.state.trouble_at(began + 3600) is None
+
+    asyncio.run(main())
+
+
+def _mixed(retry: list[int], rejected: list[int], too_large: list[int]) -> Answer:
     def answer(batch: DeliveryBatch) -> Outcome:
         bad = {i % batch.count: "refused" for i in rejected}
-        return Outcome(retry=sorted({i % batch.count for i in retry} - set(bad)), rejected=dict(bad))
+        large = {i % batch.count: "too large" for i in too_large if i % batch.count not in bad}
+        return Outcome(
+            retry=sorted({i % batch.count for i in retry} - set(bad) - set(large)), rejected=bad, too_large=large
+        )
 
     return answer
 
@@ -404,19 +448,22 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.none(),
     st.sampled_from([Retryable("503"), NoAnswer("reset"), Paused("403"), TooLarge("413"), Refused("400")]),
     st.sampled_from([CutOff("cut"), Retryable("429", overloaded=True), TakenThen(NoAnswer("lost"))]),
-    st.builds(_mixed, st.lists(st.integers(0, 40), max_size=5), st.lists(st.integers(0, 40), max_size=3)),
+    st.builds(_mixed, *[st.lists(st.integers(0, 40), max_size=most) for most in (5, 3, 2)]),
 )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(script=st.lists(steps, max_size=12), rescues=st.booleans())
+@given(script=st.lists(steps, max_size=12), rescues=st.booleans(), policy=st.sampled_from(["dead_letter", "truncate"]))
 def test_every_record_has_one_fate_under_any_script(
-    tmp_path_factory: pytest.TempPathFactory, script: Iterable[Step], rescues: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    script: Iterable[Step],
+    rescues: bool,
+    policy: Literal["dead_letter", "truncate"],
 ) -> None:
     """Delivered + rescued + dead-lettered is what was accepted, and the output holds exactly the delivered and rescued
     ones."""
     output = FakeOutput(script, rescues=rescues)
-    line = deliver(tmp_path_factory.mktemp("q"), output)
+    line = deliver(tmp_path_factory.mktemp("q"), output, config=msgspec.structs.replace(QUICK, too_large=policy))
     assert sum(line.fates.values()) == 40
     assert len(output.taken) == line.fates.get("delivered", 0) + line.fates.get("rescued", 0)
     assert set(output.taken) <= set(_all_ids())

@@ -119,10 +119,19 @@ def test_failure_after_an_answer_keeps_the_answer() -> None:
     assert list(output.taken) == _IDS[:6]
 
 
-def _mixed(retry: list[int], rejected: list[int]) -> Step:
+def test_record_too_large_by_itself_is_not_delivered() -> None:
+    """It is answered for like any other that is refused, so that who sends again keeps it."""
+    output = FakeOutput([lambda batch: Outcome(too_large={7: "larger than 1 MiB"})])
+    assert _resend(output) == Outcome(rejected={7: "larger than 1 MiB"})
+    assert len(output.taken) == 11
+
+
+def _mixed(retry: list[int], rejected: list[int], too_large: list[int]) -> Step:
     def answer(batch: DeliveryBatch) -> Outcome:
         bad = {i % batch.count: "refused" for i in rejected}
-        return Outcome(retry=sorted({i % batch.count for i in retry} - set(bad)), rejected=bad)
+        large = {i % batch.count: "too large" for i in too_large if i % batch.count not in bad}
+        later = sorted({i % batch.count for i in retry} - set(bad) - set(large))
+        return Outcome(retry=later, rejected=bad, too_large=large)
 
     return answer
 
@@ -130,7 +139,7 @@ def _mixed(retry: list[int], rejected: list[int]) -> Step:
 _steps: st.SearchStrategy[Step] = st.one_of(
     st.none(),
     st.sampled_from([Retryable("503"), NoAnswer("reset"), Paused("403"), TooLarge("413"), Refused("400")]),
-    st.builds(_mixed, st.lists(st.integers(0, 40), max_size=5), st.lists(st.integers(0, 40), max_size=3)),
+    st.builds(_mixed, *[st.lists(st.integers(0, 40), max_size=most) for most in (5, 3, 2)]),
 )
 
 

@@ -9,21 +9,23 @@ from typing import Final, Self
 
 _PRODUCE: Final = 0
 _SIZE: Final = struct.Struct(">i")
+_NO_TOPICS: Final = bytes(8)  # an empty array, and a throttle time of 0
 _HEADER: Final = struct.Struct(">hhi")
 
 
 class KafkaRelay:
     """Listens at ``port`` and passes everything on to ``target``. An async context manager.
 
-    ``lose_answers`` is how many answers to come the producer does not get: the connection breaks instead. With
-    ``swallow`` set, requests that append are neither passed on nor answered; ``swallowed`` tells when the first came.
-    While ``reads`` is clear, nothing is read from the producer. ``appends`` counts the requests passed on. With
-    ``tls`` it listens like that.
+    ``lose_answers`` is how many answers to come the producer does not get: the connection breaks instead;
+    ``hollow_answers`` how many speak of no partition. With ``swallow`` set, requests that append are neither passed on
+    nor answered; ``swallowed`` tells when the first came. While ``reads`` is clear, nothing is read from the producer.
+    ``appends`` counts the requests passed on. With ``tls`` it listens like that.
     """
 
     def __init__(self, port: int, target: int) -> None:
         self.tls: ssl.SSLContext | None = None
         self.lose_answers = 0
+        self.hollow_answers = 0
         self.swallow = False
         self.swallowed = asyncio.Event()
         self.reads = asyncio.Event()
@@ -72,9 +74,10 @@ class KafkaRelay:
             ends.add(broker)
             self._ends.add(broker)
             lost: set[int] = set()
+            hollow: set[int] = set()
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._requests(reader, broker, lost))
-                both.create_task(self._answers(answers, writer, lost))
+                both.create_task(self._requests(reader, broker, lost, hollow))
+                both.create_task(self._answers(answers, writer, lost, hollow))
         except* (OSError, EOFError):
             pass
         finally:
@@ -83,7 +86,9 @@ class KafkaRelay:
             for end in ends:
                 end.transport.abort()
 
-    async def _requests(self, reader: asyncio.StreamReader, broker: asyncio.StreamWriter, lost: set[int]) -> None:
+    async def _requests(
+        self, reader: asyncio.StreamReader, broker: asyncio.StreamWriter, lost: set[int], hollow: set[int]
+    ) -> None:
         while True:
             await self.reads.wait()
             request = await _frame(reader)
@@ -96,15 +101,22 @@ class KafkaRelay:
                 if self.lose_answers:
                     self.lose_answers -= 1
                     lost.add(correlation)
+                elif self.hollow_answers:
+                    self.hollow_answers -= 1
+                    hollow.add(correlation)
             broker.write(_SIZE.pack(len(request)) + request)
             await broker.drain()
 
-    async def _answers(self, answers: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: set[int]) -> None:
+    async def _answers(
+        self, answers: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: set[int], hollow: set[int]
+    ) -> None:
         while True:
             answer = await _frame(answers)
             (correlation,) = _SIZE.unpack_from(answer)
             if correlation in lost:
                 raise EOFError
+            if correlation in hollow:
+                answer = answer[: _SIZE.size] + _NO_TOPICS
             writer.write(_SIZE.pack(len(answer)) + answer)
             with contextlib.suppress(ConnectionError):
                 await writer.drain()

@@ -178,6 +178,7 @@ def folder(tmp_path: Path) -> Path:
             subscription = queue.subscribe("es", from_oldest=True)
             for batch in range(1, 11):
                 await queue.append(entry(batch), "block")
+            await queue.sync()  # what is not synced is not visible yet
             letters = DeadLetters(config.path / "dead-letters" / "es", DeadLettersConfig())
             letters.put([dead_letter("es", record, "test-default", "no", 1, b"{}") for record in ids(9)])
             seq = queue.visible_seq

@@ -14,7 +14,8 @@ LARGEST_BATCH_BYTES: Final = 1_000_000
 _OVERHEAD_BYTES: Final = 200
 """Of a record beside key and document: lengths, the id, the model's name and version, roughly."""
 
-_hash: Final = lru_cache(maxsize=4096)(murmur2)
+_LONGEST_KNOWN: Final = 256
+_known: Final = lru_cache(maxsize=4096)(murmur2)
 
 
 class Part(msgspec.Struct):
@@ -47,3 +48,9 @@ def plan(
         indexes.append(i)
         open_parts[partition] = (indexes, filled + size)
     return parts
+
+
+def _hash(key: bytes) -> int:
+    """Long keys are not kept for the next time: there may be megabytes of each."""
+    number: int = _known(key) if len(key) <= _LONGEST_KNOWN else murmur2(key)
+    return number

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError, NodeNotReadyError
+from aiokafka.errors import IncompatibleBrokerVersion, NodeNotReadyError
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
@@ -42,8 +42,8 @@ _ALL_REPLICAS: Final = -1
 _LONGEST_MILLIS: Final = 2**31 - 1
 
 # The client's own trouble. Under uvloop a closed transport raises RuntimeError; a connection that two requests give up
-# at once is a KeyError of the client's.
-_LOST: Final = (RuntimeError, KeyError, OSError)
+# at once is a KeyError of the client's, and an answer that makes no sense an AssertionError or ValueError.
+_LOST: Final = (RuntimeError, KeyError, OSError, AssertionError, ValueError)
 
 _log = Log("outputs.kafka")
 
@@ -61,6 +61,16 @@ def _listen() -> None:
         logger.propagate = False
         logger.setLevel(logging.WARNING)
         logger.addHandler(_HeardFrom())
+
+
+class _Client(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
+    """A connection that is given up does not send what lies in its buffers: it must not arrive later. The client would,
+    and to close it would wait for that, for ever where nobody reads."""
+
+    def _on_connection_closed(self, conn: Any, reason: Any) -> None:
+        if conn._protocol._transport is not None:
+            conn._protocol._transport.abort()
+        super()._on_connection_closed(conn, reason)
 
 
 class _Partition:
@@ -120,9 +130,13 @@ class Session:
             return False
 
     async def topic_problem(self, topic: str) -> str | None:
-        """What is wrong with a topic, if anything. Makes none."""
+        """What is wrong with a topic, if anything. Makes none. Raises ``Retryable`` when no broker says."""
         node = self._client.get_random_node()
-        answer = await self._client.send(node, MetadataRequest([topic], allow_auto_topic_creation=False))
+        try:
+            answer = await self._client.send(node, MetadataRequest([topic], allow_auto_topic_creation=False))
+        except _LOST as error:
+            self.spent = True
+            raise Retryable(f"no broker says whether there is a topic {topic}: {error}") from error
         for code, name, *_ in answer.topics:
             if name == topic and code == 3:
                 return f"there is no topic {topic}; the brokers may make it when the first record comes"
@@ -192,7 +206,7 @@ class Session:
             raise Retryable(f"{_text(place)}: the broker {address} cannot be reached") from None
         except IncompatibleBrokerVersion as error:
             raise Paused("the brokers are too old: idempotent producers need Kafka 2.1") from error
-        (code,) = (code for _, answers in response.topics for _, code, *_ in answers)
+        (code,) = (code for _, answers in response.topics for _, code, *_ in answers)  # else a ValueError: see _LOST
         return int(code)
 
     def _refused(self, code: int, place: TopicPartition) -> SendError:
@@ -210,11 +224,11 @@ async def connected(config: KafkaConfig) -> Session:
     """A new session. Raises a ``SendError`` that says what is in the way."""
     _listen()
     settings = _settings(config)
-    client: Any = AIOKafkaClient(bootstrap_servers=config.bootstrap, **settings)
+    client: Any = _Client(bootstrap_servers=config.bootstrap, **settings)
     try:
         try:
             await client.bootstrap()
-        except KafkaConnectionError:
+        except _LOST:
             raise await _why_not(client.hosts, settings) from None
         request = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=_LONGEST_MILLIS)
         try:
@@ -236,7 +250,7 @@ async def _why_not(hosts: Sequence[tuple[str, int, object]], settings: dict[str,
         try:
             async with asyncio.timeout(REASON_SECS):
                 connection = await create_conn(host, port, **settings)
-        except (KafkaError, OSError) as error:
+        except _LOST as error:
             worst = trouble.unreachable(f"{host}:{port}", error, settings["ssl_context"] is not None)
             if isinstance(worst, Paused):
                 break
@@ -247,10 +261,14 @@ async def _why_not(hosts: Sequence[tuple[str, int, object]], settings: dict[str,
 
 
 async def _close(client: Any) -> None:
-    # No public way to close without sending what is buffered, which waits for ever where nobody reads.
-    for connection in client._conns.values():
-        if connection._writer is not None:
-            connection._writer.transport.abort()
+    # Closing the client would raise the error its own task ended with, if it did, and wait for ever for one that has
+    # not heard that it is cancelled: an answer that comes in that moment drowns it in Python 3.11's ``wait_for``.
+    asking, client._sync_task = client._sync_task, None
+    while asking is not None and not asking.done():
+        asking.cancel()
+        await asyncio.wait([asking], timeout=REPEAT_SECS)
+    if asking is not None and not asking.cancelled():
+        _log.warning("The Kafka client has trouble", said=repr(asking.exception()))
     await client.close()
 
 

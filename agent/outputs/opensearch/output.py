@@ -35,6 +35,12 @@ class _Templates(msgspec.Struct):
     index_templates: list[_Template]
 
 
+def _read_priority(body: bytes) -> int:
+    """That of the one template asked for. Raises ``ValueError``."""
+    (template,) = msgspec.json.decode(body, type=_Templates).index_templates
+    return template.index_template.priority
+
+
 class OpensearchOutput(BulkOutput):
     """Sends to OpenSearch."""
 
@@ -58,8 +64,8 @@ class OpensearchOutput(BulkOutput):
             target = f"/_index_template/_simulate/{name}?filter_path=template.mappings._meta"
             return self._mark_in(await self._ask("POST", target))
         answer = await self._ask("GET", f"/_index_template/{name}?filter_path=index_templates.index_template.priority")
-        (template,) = self._dialect.decoded(answer, msgspec.json.Decoder(_Templates).decode).index_templates
-        return self._dialect.template_version if template.index_template.priority < PRIORITY else None
+        priority = self._dialect.decoded(answer, _read_priority)
+        return self._dialect.template_version if priority < PRIORITY else None
 
     async def _ask(self, method: str, target: str) -> "Answer":
         connection = await self._connected()

@@ -62,7 +62,9 @@ class AwsSigner:
             frozen = await credentials.get_frozen_credentials()
         except HTTPClientError as error:
             raise Retryable(f"AWS credentials cannot be had now: {error}") from error
-        except (BotoCoreError, ClientError, RuntimeError) as error:  # the last: renewed, and out of date all the same
+        # Renewed and out of date all the same is a RuntimeError; a token's file or a program that is not there, or does
+        # not say what it should, an OSError or ValueError.
+        except (BotoCoreError, ClientError, RuntimeError, OSError, ValueError) as error:
             raise Paused(f"AWS credentials cannot be had: {error}") from error
         # AWS reads the query as names and values and quotes them anew; so does the signer when it is given them so.
         address, _, query = url.partition("?")

@@ -1,6 +1,7 @@
 """What of a document becomes key and headers, and which partition it goes to."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -96,3 +97,14 @@ def test_every_record_is_in_one_part_and_parts_are_small(
             where.setdefault(keyed[i].key, set()).add(partition)
     assert all(len(places) == 1 for places in where.values())
     assert where.get(None, {partitions - 1}) == {partitions - 1}
+
+
+def test_long_keys_are_not_remembered() -> None:
+    """A key may be any field, and any size: what is kept of keys seen is small."""
+    tracemalloc.start()
+    try:
+        for n in range(10, 40):
+            plan([b"{}"], [Keyed(b"%d" % n * 1000, b"", 0)], range(3), 0)
+        assert tracemalloc.get_traced_memory()[0] < 20_000
+    finally:
+        tracemalloc.stop()

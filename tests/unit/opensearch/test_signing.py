@@ -147,6 +147,30 @@ def test_nothing_to_sign_with_pauses(settings: dict[str, str], said: str) -> Non
     assert said in str(outcome)
 
 
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere", "AWS_ROLE_ARN": "arn:aws:iam::1:role/models"}, "/nowhere"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://192.0.2.1/credentials"}, "Unsupported host"),
+        ({"AWS_PROFILE": "nonsense"}, "Expecting value"),
+        ({"AWS_PROFILE": "nothing"}, "/nowhere"),
+    ],
+)
+def test_credentials_that_cannot_be_read_pause(
+    aws: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+) -> None:
+    """What AWS's own ways end with where a token is missing, or a program does not say what it should, is no error of
+    botocore's."""
+    (aws.parent / "config").write_text(
+        "[profile nonsense]\ncredential_process = echo nonsense\n[profile nothing]\ncredential_process = /nowhere\n"
+    )
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    outcome = send(AwsGate(KEYS), {"region": "eu-west-1"})
+    assert isinstance(outcome, Paused)
+    assert said in str(outcome)
+
+
 def test_opensearchs_own_refusals_stay_what_they_are() -> None:
     """A 403 of OpenSearch, which has an ``error``, is none of AWS's."""
     from agent.outputs.http_client.connection import Answer
