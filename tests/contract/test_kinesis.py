@@ -17,6 +17,7 @@ from tests.contract.destinations.destination import Destination
 from tests.contract.destinations.firehose import Firehose
 from tests.contract.destinations.kinesis import Kinesis
 from tests.fakes.aws_faults import (
+    AwsFaults,
     Fault,
     answers,
     changes_answer,
@@ -464,3 +465,22 @@ def test_cancelled_send_leaves_nothing_behind(side: Side, tmp_path: Path) -> Non
         assert await output.send(batch_of(1)) == Outcome()
 
     with_output(side, talk, tmp_path)
+
+
+def test_fault_layer_that_goes_away_waits_for_nobody() -> None:
+    """A request it left without an answer is broken at once, not when its client has had enough."""
+
+    async def run() -> None:
+        async with AwsFaults("http://127.0.0.1:1", lambda asked: True) as front:
+            front.faults.append(says_nothing(taken=False))
+            where: dict[str, Any] = {"endpoint": front.url, "region": REGION, "stream": "s", **KEYS}
+            async with FirehoseOutput(FirehoseConfig(request_timeout=3600.0, **where)) as output:
+                sending = asyncio.create_task(output.send(batch_of(1)))
+                while front.faults:
+                    await asyncio.sleep(0)
+                async with asyncio.timeout(30):
+                    await front.go_away()
+                    with pytest.raises(NoAnswer, match="broke"):
+                        await sending
+
+    asyncio.run(run())
