@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome, Output
-from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
+from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, Throttled, TooLarge
 from agent.outputs.firehose.config import FirehoseConfig
 from agent.outputs.firehose.output import FirehoseOutput
 from tests.contract.destinations.destination import Destination
@@ -88,7 +88,7 @@ def test_only_what_was_throttled_is_sent_again(side: Side, tmp_path: Path) -> No
         batch = batch_of(600)
         outcome = await output.send(batch)
         assert outcome.retry == [1, 499, 500]
-        assert outcome.overloaded or side is Firehose
+        assert outcome.overloaded
         rest = batch.subset(outcome.retry)
         assert await output.send(rest) == Outcome()
         assert sorted(await there.received()) == batch.ids()
@@ -121,7 +121,7 @@ def test_failure_of_a_later_call_keeps_what_the_earlier_took(side: Side, tmp_pat
         there.proxy.faults += [fails_records([], ""), hangs_up(taken=True)]
         batch = batch_of(1100)
         outcome = await output.send(batch)
-        assert outcome == Outcome(retry=list(range(500, 1100)), in_doubt=True)
+        assert outcome == Outcome(retry=list(range(500, 1100)), overloaded=True, in_doubt=True)
         assert sorted(await there.received()) == batch.ids()[:1000]
 
     with_output(side, talk, tmp_path, **ONE_EACH[side])
@@ -131,7 +131,7 @@ def test_failure_of_a_later_call_keeps_what_the_earlier_took(side: Side, tmp_pat
 @pytest.mark.parametrize(
     ("fault", "error", "said"),
     [
-        (says(400, "ProvisionedThroughputExceededException"), Retryable, "overloaded"),
+        (says(400, "ProvisionedThroughputExceededException"), Throttled, "overloaded"),
         (says(400, "ExpiredTokenException"), Paused, "renew them"),
         (says(400, "UnrecognizedClientException"), Paused, "wrong AWS credentials"),
         (says(400, "InvalidSignatureException", "Signature expired: 1 is now earlier than 2"), Paused, "clock"),

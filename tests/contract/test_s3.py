@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.errors import NoAnswer, Paused, Retryable, SendError
+from agent.errors import NoAnswer, Paused, Retryable, SendError, Throttled
 from agent.outputs.s3.bucket import Bucket, Denied
 from agent.outputs.s3.config import S3Config
 from agent.outputs.s3.contents import documents_in
@@ -186,23 +186,19 @@ def test_what_a_person_must_mend_pauses(servers: dict[str, dict[str, Any]], faul
     asyncio.run(story())
 
 
-def test_throttling_is_overload_unless_in_doubt(servers: dict[str, dict[str, Any]]) -> None:
-    """The loop sends less at a time. But it would halve the batch in the end, and a half has another name than what may
-    still be on its way: then it is a missing answer."""
+@pytest.mark.parametrize("in_doubt", [False, True])
+def test_throttling_is_overload_and_no_hint_of_size(servers: dict[str, dict[str, Any]], in_doubt: bool) -> None:
+    """The loop sends less at a time, and does not halve the batch: a half has another name than what may still be on
+    its way."""
 
     async def story() -> None:
         async with _front(servers) as (front, settings), S3Output(_config(settings)) as output:
             batch = _batch(3)
+            batch.in_doubt = in_doubt
             front.faults.append(says(503, "SlowDown"))
-            with pytest.raises(Retryable) as caught:
+            with pytest.raises(Throttled) as caught:
                 await output.send(batch)
             assert caught.value.overloaded
-            assert not isinstance(caught.value, NoAnswer)
-            batch.in_doubt = True
-            front.faults.append(says(503, "SlowDown"))
-            with pytest.raises(NoAnswer) as doubted:
-                await output.send(batch)
-            assert not doubted.value.overloaded
 
     asyncio.run(story())
 
