@@ -11,6 +11,7 @@ import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome, Output
 from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, Throttled, TooLarge
+from agent.outputs.aws.errors import Denied
 from agent.outputs.firehose.config import FirehoseConfig
 from agent.outputs.firehose.output import FirehoseOutput
 from tests.contract.destinations.destination import Destination
@@ -135,7 +136,7 @@ def test_failure_of_a_later_call_keeps_what_the_earlier_took(side: Side, tmp_pat
         (says(400, "ExpiredTokenException"), Paused, "renew them"),
         (says(400, "UnrecognizedClientException"), Paused, "wrong AWS credentials"),
         (says(400, "InvalidSignatureException", "Signature expired: 1 is now earlier than 2"), Paused, "clock"),
-        (says(400, "AccessDeniedException", "no kinesis:PutRecords"), Paused, "kinesis:PutRecords"),
+        (says(400, "AccessDeniedException", "no kinesis:PutRecords"), Denied, "kinesis:PutRecords"),
         (says(400, "ResourceNotFoundException"), Paused, "not there"),
         (says(400, "ValidationException"), Refused, "because"),
         (says(413, "413"), TooLarge, "larger"),

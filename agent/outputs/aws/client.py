@@ -64,15 +64,17 @@ def _in_pieces(request: Any, **_: Any) -> None:
 
 
 class KeptClient:
-    """The client of one service for one output, opened when first needed. Nothing but ``SendError`` leaves ``ask``.
+    """The client of one service for one output, opened when first needed; ``settings`` as for ``open_client``. Nothing
+    but ``SendError`` leaves ``ask``.
 
     A client knows the credentials it found when it was opened. So after an answer that a person must act on, the next
     request is made by a new one; the old one is closed when the last of its requests is through.
     """
 
-    def __init__(self, service: str, options: AwsOptions) -> None:
+    def __init__(self, service: str, options: AwsOptions, **settings: Any) -> None:
         self._service = service
         self._options = options
+        self._settings = settings
         self._opened: _Opened | None = None
         self._opening = asyncio.Lock()
 
@@ -80,7 +82,7 @@ class KeptClient:
         """What the client's method answers that ``call`` calls. Raises what ``trouble`` says."""
         async with self._opening:
             if self._opened is None:
-                self._opened = await _open(self._service, self._options)
+                self._opened = await _open(open_client(self._service, self._options, **self._settings))
             opened = self._opened
             opened.users += 1
         try:
@@ -114,12 +116,13 @@ class _Opened:
         self.users = 0
 
 
-async def _open(service: str, options: AwsOptions) -> _Opened:
-    opening = open_client(service, options)
+async def _open(opening: AbstractAsyncContextManager[Any]) -> _Opened:
+    from aiohttp import ClientError as HttpError
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
-    errors = (BotoCoreError, ClientError, ResponseParserError, OSError)
+    # aiohttp's own come from a body that is read by us.
+    errors = (BotoCoreError, ClientError, ResponseParserError, HttpError, OSError)
     async with AsyncExitStack() as stack:
         try:
             client = await stack.enter_async_context(opening)
