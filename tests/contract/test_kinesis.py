@@ -366,6 +366,7 @@ def says_limit(kib: int | None) -> Fault:
         ([says_limit(1024), says_limit(1024)], False),
         ([says_limit(None), says_limit(None)], False),
         ([says(400, "AccessDeniedException"), says(400, "AccessDeniedException")], False),
+        ([says(400, "InvalidArgumentException"), says(400, "InvalidArgumentException")], False),
         ([says(400, "LimitExceededException"), says_limit(4096)], True),
     ],
 )
@@ -387,6 +388,22 @@ def test_largest_record_is_what_the_stream_says(looks: list[Fault], fits: bool, 
             there.proxy.faults += [*looks[1:], takes_all]
             outcome = await output.send(large)
             assert list(outcome.too_large) == ([] if fits else [0])
+
+    asyncio.run(run())
+
+
+def test_document_is_not_given_up_for_a_limit_that_could_not_be_asked_for(tmp_path: Path) -> None:
+    """Too many look at their streams at once, when a fleet starts: what may be too large waits until that is known."""
+
+    async def run() -> None:
+        async with Kinesis(tmp_path) as there, there.output(aggregation="none") as output:
+            there.proxy.strikes = lambda asked: asked.operation == "DescribeStreamSummary"
+            large = batch_of(1, "x" * 2 * 1024**2)
+            there.proxy.faults += [says(400, "LimitExceededException")] * 2
+            with pytest.raises(Throttled):
+                await output.send(large)
+            there.proxy.faults.append(says_limit(1024))
+            assert list((await output.send(large)).too_large) == [0]
 
     asyncio.run(run())
 
