@@ -148,6 +148,9 @@ def test_failure_of_a_later_call_keeps_what_the_earlier_took(side: Side, tmp_pat
         (answers(200, b"<html>sign in</html>"), NoAnswer, "does not speak of"),
         (answers(200, b""), NoAnswer, "does not speak of"),
         (answers(502, b"<html>bad gateway</html>"), NoAnswer, "502"),
+        (answers(500, "<html>Störung</html>".encode("latin-1")), NoAnswer, "UnicodeDecodeError"),
+        (answers(500, b"null"), NoAnswer, "AttributeError"),
+        (answers(500, b'{"__type": 5}'), NoAnswer, "TypeError"),
         (changes_answer(lambda answer: {**answer, "Records": [], "RequestResponses": []}), NoAnswer, "does not speak"),
     ],
 )
@@ -422,6 +425,21 @@ def test_check_says_that_a_stream_is_not_ready(side: Side, status: str, tmp_path
         there.proxy.faults.append(changes_answer(change))
         (problem,) = await output.check()
         assert problem == f"the stream {there.stream} is {status}, not ACTIVE"
+
+    with_output(side, talk, tmp_path)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("said", [b"null", b"5", b'{"StreamDescriptionSummary": null}', b'{"__type": {}}', b"\xff"])
+@pytest.mark.parametrize("status", [200, 500])
+def test_check_of_something_else_says_so(side: Side, said: bytes, status: int, tmp_path: Path) -> None:
+    """Whatever answers there, the check is a sentence and no crash."""
+
+    async def talk(there: Any, output: Output) -> None:
+        there.proxy.strikes = lambda asked: True
+        there.proxy.faults.append(answers(status, said))
+        (problem,) = await output.check()
+        assert there.stream in problem
 
     with_output(side, talk, tmp_path)
 

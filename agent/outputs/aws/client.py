@@ -89,10 +89,13 @@ class KeptClient:
             # A server that does not read what is sent to it would keep the library waiting for ever.
             async with asyncio.timeout(self._options.connect_timeout + self._options.request_timeout):
                 return await call(opened.client)
-        except opened.errors as error:
+        except Exception as error:
+            # All that the library raises: over an error page that is neither JSON nor UTF-8 it may be anything.
             failure = trouble(error)
             if isinstance(failure, Paused) and self._opened is opened:
                 self._opened = None
+            if failure is error:
+                raise
             raise failure from error
         finally:
             opened.users -= 1
@@ -107,25 +110,18 @@ class KeptClient:
 
 
 class _Opened:
-    """A client with the stack that closes it, the errors its calls raise, and how many requests use it."""
+    """A client with the stack that closes it, and how many requests use it."""
 
-    def __init__(self, client: Any, stack: AsyncExitStack, errors: tuple[type[Exception], ...]) -> None:
+    def __init__(self, client: Any, stack: AsyncExitStack) -> None:
         self.client = client
         self.stack = stack
-        self.errors = errors
         self.users = 0
 
 
 async def _open(opening: AbstractAsyncContextManager[Any]) -> _Opened:
-    from aiohttp import ClientError as HttpError
-    from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.parsers import ResponseParserError
-
-    # aiohttp's own come from a body that is read by us.
-    errors = (BotoCoreError, ClientError, ResponseParserError, HttpError, OSError)
     async with AsyncExitStack() as stack:
         try:
             client = await stack.enter_async_context(opening)
-        except errors as error:
+        except Exception as error:
             raise trouble(error) from error
-        return _Opened(client, stack.pop_all(), errors)
+        return _Opened(client, stack.pop_all())

@@ -73,7 +73,8 @@ class KinesisOutput:
         Raises ``Retryable``."""
         limit = DEFAULT_MAX_RECORD_BYTES
         try:
-            limit = int((await self._describe()).get("MaxRecordSizeInKiB") or 0) * 1024 or limit
+            kib = (await self._describe()).get("MaxRecordSizeInKiB")
+            limit = kib * 1024 if isinstance(kib, int) and kib > 0 else limit
         except (Paused, Refused, TooLarge) as error:
             _log.debug("The stream's largest record cannot be asked for", output=self.id, error=str(error))
         self._max_record_bytes = limit
@@ -81,7 +82,7 @@ class KinesisOutput:
 
     async def _describe(self) -> dict[str, Any]:
         answer = await self._client.ask(lambda client: client.describe_stream_summary(**self._stream))
-        summary: dict[str, Any] = answer.get("StreamDescriptionSummary", {})
+        summary: dict[str, Any] = answer.get("StreamDescriptionSummary") or {}
         return summary
 
     async def check(self) -> list[str]:

@@ -69,12 +69,12 @@ class Bucket:
         """A thousand names a request."""
         async for page in self._pages(prefix):
             for entry in page.get("Contents", ()):
-                yield entry["Key"]
+                yield _given(entry, "Key")
 
     async def folders(self, prefix: str) -> list[str]:
         """Asked of S3, which does not look at each name."""
         return [
-            entry["Prefix"]
+            _given(entry, "Prefix")
             async for page in self._pages(prefix, Delimiter="/")
             for entry in page.get("CommonPrefixes", ())
         ]
@@ -179,7 +179,7 @@ async def _content(request: Awaitable[dict[str, Any]]) -> bytes | None:
 
 
 def _given(answer: dict[str, Any], name: str) -> str:
-    """What every answer of S3 to this request says. Raises ``NoAnswer`` when it does not: it is somebody else's."""
+    """What such an answer of S3 always says. Raises ``NoAnswer`` when it does not: it is somebody else's."""
     if not answer.get(name):
         raise NoAnswer(f"the answer has no {name}: is `endpoint` right?")
     return str(answer[name])
