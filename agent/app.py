@@ -429,9 +429,11 @@ async def _until_idle(
 ) -> None:
     """The end of a job: wait until no input expects anything more and all is delivered, end the inputs, and wait for
     what their last look brought. A dead output keeps it waiting, for as long as it is dead."""
-    await _until_delivered(loops)
-    while not await _are_idle(inputs, reading, quiet_secs):
-        await stop.wait(IDLE_POLL_SECS)
+    while True:
+        while not await _are_idle(inputs, reading, quiet_secs):
+            await stop.wait(IDLE_POLL_SECS)
+        if not _queued(loops):
+            break
         await _until_delivered(loops)
     _log.info("Nothing more is to be expected of the inputs; ending")
     stop.ask()
@@ -440,8 +442,16 @@ async def _until_idle(
 
 
 async def _until_delivered(loops: Mapping[str, DeliveryLoop]) -> None:
-    while any(loop.subscription.queued for loop in loops.values()):  # noqa: ASYNC110 - cursors move without telling
+    """Nothing more is expected, so nothing waits for company."""
+    while queued := _queued(loops):  # cursors move without telling
+        for loop in queued:
+            loop.hurry()
         await asyncio.sleep(IDLE_POLL_SECS)
+
+
+def _queued(loops: Mapping[str, DeliveryLoop]) -> list[DeliveryLoop]:
+    """Those that have not delivered all."""
+    return [loop for loop in loops.values() if loop.subscription.queued]
 
 
 async def _are_idle(inputs: Sequence[Input], reading: Sequence[asyncio.Task[None]], quiet_secs: float) -> bool:

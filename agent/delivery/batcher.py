@@ -51,6 +51,11 @@ class Batcher:
         return self._since[self._next_stream]
 
     @property
+    def first(self) -> int:
+        """How many records lie before the next batch, in the queue's count. Not to be asked when empty."""
+        return self._pending[0].frame.total
+
+    @property
     def _next_stream(self) -> str:
         return self._pending[0].frame.stream
 

@@ -71,12 +71,18 @@ class DeliveryLoop:
         self._batcher = Batcher(config.batch_bytes, config.batch_records, ordered=output.ordered)
         self._stopping = self._sender.stopping
         self._gave_up = False
+        self._hurry_to = 0
         self._last_sent = float("-inf")
 
     def finish(self) -> None:
         """Deliver what is in the queue, cutting every back-off short; at the first failure leave the rest there.
         ``run`` then returns."""
         self._stopping.set()
+        self._queue.wake_readers()
+
+    def hurry(self) -> None:
+        """Send what is in the queue now without waiting for company: none is expected."""
+        self._hurry_to = self._queue.total
         self._queue.wake_readers()
 
     async def run(self) -> None:
@@ -105,6 +111,8 @@ class DeliveryLoop:
             if self._batcher.is_empty:
                 await changed.wait()
                 continue
+            if self._batcher.first < self._hurry_to:
+                break
             # Company is worth waiting for only when sending often: after a pause the first records go at once.
             now = time.monotonic()
             age = self._config.batch_age

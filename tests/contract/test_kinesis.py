@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome, Output
-from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
+from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, Throttled, TooLarge
+from agent.outputs.aws.errors import Denied
 from agent.outputs.firehose.config import FirehoseConfig
 from agent.outputs.firehose.output import FirehoseOutput
 from tests.contract.destinations.destination import Destination
 from tests.contract.destinations.firehose import Firehose
 from tests.contract.destinations.kinesis import Kinesis
 from tests.fakes.aws_faults import (
+    AwsFaults,
     Fault,
     answers,
     changes_answer,
@@ -87,7 +89,7 @@ def test_only_what_was_throttled_is_sent_again(side: Side, tmp_path: Path) -> No
         batch = batch_of(600)
         outcome = await output.send(batch)
         assert outcome.retry == [1, 499, 500]
-        assert outcome.overloaded or side is Firehose
+        assert outcome.overloaded
         rest = batch.subset(outcome.retry)
         assert await output.send(rest) == Outcome()
         assert sorted(await there.received()) == batch.ids()
@@ -120,7 +122,7 @@ def test_failure_of_a_later_call_keeps_what_the_earlier_took(side: Side, tmp_pat
         there.proxy.faults += [fails_records([], ""), hangs_up(taken=True)]
         batch = batch_of(1100)
         outcome = await output.send(batch)
-        assert outcome == Outcome(retry=list(range(500, 1100)), in_doubt=True)
+        assert outcome == Outcome(retry=list(range(500, 1100)), overloaded=True, in_doubt=True)
         assert sorted(await there.received()) == batch.ids()[:1000]
 
     with_output(side, talk, tmp_path, **ONE_EACH[side])
@@ -130,11 +132,11 @@ def test_failure_of_a_later_call_keeps_what_the_earlier_took(side: Side, tmp_pat
 @pytest.mark.parametrize(
     ("fault", "error", "said"),
     [
-        (says(400, "ProvisionedThroughputExceededException"), Retryable, "overloaded"),
+        (says(400, "ProvisionedThroughputExceededException"), Throttled, "overloaded"),
         (says(400, "ExpiredTokenException"), Paused, "renew them"),
         (says(400, "UnrecognizedClientException"), Paused, "wrong AWS credentials"),
         (says(400, "InvalidSignatureException", "Signature expired: 1 is now earlier than 2"), Paused, "clock"),
-        (says(400, "AccessDeniedException", "no kinesis:PutRecords"), Paused, "kinesis:PutRecords"),
+        (says(400, "AccessDeniedException", "no kinesis:PutRecords"), Denied, "kinesis:PutRecords"),
         (says(400, "ResourceNotFoundException"), Paused, "not there"),
         (says(400, "ValidationException"), Refused, "because"),
         (says(413, "413"), TooLarge, "larger"),
@@ -146,6 +148,9 @@ def test_failure_of_a_later_call_keeps_what_the_earlier_took(side: Side, tmp_pat
         (answers(200, b"<html>sign in</html>"), NoAnswer, "does not speak of"),
         (answers(200, b""), NoAnswer, "does not speak of"),
         (answers(502, b"<html>bad gateway</html>"), NoAnswer, "502"),
+        (answers(500, "Störung".encode("latin-1")), NoAnswer, "UnicodeDecodeError"),
+        (answers(500, b"null"), NoAnswer, "AttributeError"),
+        (answers(500, b'{"__type": 5}'), NoAnswer, "TypeError"),
         (changes_answer(lambda answer: {**answer, "Records": [], "RequestResponses": []}), NoAnswer, "does not speak"),
     ],
 )
@@ -364,6 +369,7 @@ def says_limit(kib: int | None) -> Fault:
         ([says_limit(1024), says_limit(1024)], False),
         ([says_limit(None), says_limit(None)], False),
         ([says(400, "AccessDeniedException"), says(400, "AccessDeniedException")], False),
+        ([says(400, "InvalidArgumentException"), says(400, "InvalidArgumentException")], False),
         ([says(400, "LimitExceededException"), says_limit(4096)], True),
     ],
 )
@@ -389,6 +395,22 @@ def test_largest_record_is_what_the_stream_says(looks: list[Fault], fits: bool, 
     asyncio.run(run())
 
 
+def test_document_is_not_given_up_for_a_limit_that_could_not_be_asked_for(tmp_path: Path) -> None:
+    """Too many look at their streams at once, when a fleet starts: what may be too large waits until that is known."""
+
+    async def run() -> None:
+        async with Kinesis(tmp_path) as there, there.output(aggregation="none") as output:
+            there.proxy.strikes = lambda asked: asked.operation == "DescribeStreamSummary"
+            large = batch_of(1, "x" * 2 * 1024**2)
+            there.proxy.faults += [says(400, "LimitExceededException")] * 2
+            with pytest.raises(Throttled):
+                await output.send(large)
+            there.proxy.faults.append(says_limit(1024))
+            assert list((await output.send(large)).too_large) == [0]
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("status", ["CREATING", "DELETING"])
 def test_check_says_that_a_stream_is_not_ready(side: Side, status: str, tmp_path: Path) -> None:
@@ -403,6 +425,21 @@ def test_check_says_that_a_stream_is_not_ready(side: Side, status: str, tmp_path
         there.proxy.faults.append(changes_answer(change))
         (problem,) = await output.check()
         assert problem == f"the stream {there.stream} is {status}, not ACTIVE"
+
+    with_output(side, talk, tmp_path)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("said", [b"null", b"5", b'{"StreamDescriptionSummary": null}', b'{"__type": {}}', b"\xff"])
+@pytest.mark.parametrize("status", [200, 500])
+def test_check_of_something_else_says_so(side: Side, said: bytes, status: int, tmp_path: Path) -> None:
+    """Whatever answers there, the check is a sentence and no crash."""
+
+    async def talk(there: Any, output: Output) -> None:
+        there.proxy.strikes = lambda asked: True
+        there.proxy.faults.append(answers(status, said))
+        (problem,) = await output.check()
+        assert there.stream in problem
 
     with_output(side, talk, tmp_path)
 
@@ -464,3 +501,22 @@ def test_cancelled_send_leaves_nothing_behind(side: Side, tmp_path: Path) -> Non
         assert await output.send(batch_of(1)) == Outcome()
 
     with_output(side, talk, tmp_path)
+
+
+def test_fault_layer_that_goes_away_waits_for_nobody() -> None:
+    """A request it left without an answer is broken at once, not when its client has had enough."""
+
+    async def run() -> None:
+        async with AwsFaults("http://127.0.0.1:1", lambda asked: True) as front:
+            front.faults.append(says_nothing(taken=False))
+            where: dict[str, Any] = {"endpoint": front.url, "region": REGION, "stream": "s", **KEYS}
+            async with FirehoseOutput(FirehoseConfig(request_timeout=3600.0, **where)) as output:
+                sending = asyncio.create_task(output.send(batch_of(1)))
+                while front.faults:
+                    await asyncio.sleep(0)
+                async with asyncio.timeout(30):
+                    await front.go_away()
+                    with pytest.raises(NoAnswer, match="broke"):
+                        await sending
+
+    asyncio.run(run())

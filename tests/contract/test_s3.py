@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,15 @@ import msgspec
 import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.errors import NoAnswer, Paused, Retryable, SendError
-from agent.outputs.s3.bucket import Bucket, Denied
+from agent.errors import NoAnswer, Paused, Retryable, SendError, Throttled
+from agent.outputs.aws.errors import Denied
+from agent.outputs.s3.bucket import Bucket
 from agent.outputs.s3.config import S3Config
 from agent.outputs.s3.contents import documents_in
 from agent.outputs.s3.output import S3Output
 from agent.record import RunId, record_id
 from tests.contract.destinations.s3 import S3
-from tests.fakes.aws_faults import Asked, AwsFaults, hangs_up, says
+from tests.fakes.aws_faults import Asked, AwsFaults, answers, hangs_up, says
 from tests.fakes.batches import batch_of
 from tests.servers import ServerUnavailable, moto, unavailable, versitygw
 from tests.servers.moto import moto_server
@@ -186,23 +187,19 @@ def test_what_a_person_must_mend_pauses(servers: dict[str, dict[str, Any]], faul
     asyncio.run(story())
 
 
-def test_throttling_is_overload_unless_in_doubt(servers: dict[str, dict[str, Any]]) -> None:
-    """The loop sends less at a time. But it would halve the batch in the end, and a half has another name than what may
-    still be on its way: then it is a missing answer."""
+@pytest.mark.parametrize("in_doubt", [False, True])
+def test_throttling_is_overload_and_no_hint_of_size(servers: dict[str, dict[str, Any]], in_doubt: bool) -> None:
+    """The loop sends less at a time, and does not halve the batch: a half has another name than what may still be on
+    its way."""
 
     async def story() -> None:
         async with _front(servers) as (front, settings), S3Output(_config(settings)) as output:
             batch = _batch(3)
+            batch.in_doubt = in_doubt
             front.faults.append(says(503, "SlowDown"))
-            with pytest.raises(Retryable) as caught:
+            with pytest.raises(Throttled) as caught:
                 await output.send(batch)
             assert caught.value.overloaded
-            assert not isinstance(caught.value, NoAnswer)
-            batch.in_doubt = True
-            front.faults.append(says(503, "SlowDown"))
-            with pytest.raises(NoAnswer) as doubted:
-                await output.send(batch)
-            assert not doubted.value.overloaded
 
     asyncio.run(story())
 
@@ -280,6 +277,76 @@ def test_encryption_and_storage_class_are_asked_for(servers: dict[str, dict[str,
                 assert asked.headers["x-amz-server-side-encryption"] == "aws:kms"
                 assert asked.headers["x-amz-server-side-encryption-aws-kms-key-id"] == "key-1"
                 assert asked.headers["x-amz-storage-class"] == "STANDARD_IA"
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("size", [3, 6 * MIB], ids=["small", "in parts"])
+@pytest.mark.parametrize(
+    "answer",
+    [b"<html>sign in</html>", b"<html>", b"", b"<ListBucketResult><Contents/><CommonPrefixes/></ListBucketResult>"],
+)
+def test_answer_of_something_else_is_no_answer(servers: dict[str, dict[str, Any]], answer: bytes, size: int) -> None:
+    """What stands in the way and says 200 to everything has stored nothing, and ends no delivery loop."""
+
+    async def story() -> None:
+        async with _front(servers) as (front, settings), Bucket(_config(settings, part_bytes=5 * MIB)) as bucket:
+            key = f"elsewhere/{size}-{answer.hex()}"
+            front.faults.extend([answers(200, answer)] * 20)
+            with pytest.raises(NoAnswer):
+                await bucket.put_new(key, bytes(size))
+            with suppress(SendError):
+                await bucket.folders("elsewhere")
+            with suppress(SendError):
+                assert [name async for name in bucket.names("elsewhere")] == []
+            with suppress(SendError):
+                await bucket.get("elsewhere")
+            front.faults.clear()
+            assert await bucket.put_new(key, bytes(size))
+
+    asyncio.run(story())
+
+
+def test_server_that_does_not_read_is_given_up() -> None:
+    """It takes the connection and nothing of a large object: the library alone would wait for ever."""
+
+    async def story() -> None:
+        held = asyncio.Event()
+
+        async def takes_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await held.wait()
+            writer.close()
+
+        server = await asyncio.start_server(takes_nothing, "127.0.0.1", 0, limit=1024)
+        settings = {"endpoint": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "region": "r", **moto.KEYS}
+        quick = _config(settings, request_timeout=0.3, connect_timeout=0.3)
+        async with server, Bucket(quick) as bucket, asyncio.timeout(30):
+            with pytest.raises(NoAnswer, match="no answer in time"):
+                await bucket.put_new("large", bytes(8 * MIB))
+            held.set()
+
+    asyncio.run(story())
+
+
+def test_renewed_credentials_are_found_without_a_restart(
+    servers: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a token has expired the next request is made by a client that looked for credentials anew."""
+    keys = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
+
+    def renew(secret: str) -> None:
+        key = versitygw.KEYS["access_key_id"]
+        keys.write_text(f"[renewed]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
+
+    async def story() -> None:
+        there = {"endpoint": servers["versitygw"]["endpoint"], "region": versitygw.REGION, "profile": "renewed"}
+        async with S3Output(_config(there)) as output:
+            renew("old")
+            with pytest.raises(Paused, match="wrong AWS credentials"):
+                await output.send(_batch(1))
+            renew(versitygw.KEYS["secret_access_key"])
+            assert await output.send(_batch(1)) == Outcome()
 
     asyncio.run(story())
 

@@ -433,6 +433,36 @@ def test_other_end_that_says_nothing_is_trouble_before_its_time_is_over(
     asyncio.run(main())
 
 
+def test_hurry_is_for_what_is_there(tmp_path: Path) -> None:
+    """What is there goes at once; what comes later waits again, as ``batch_age`` says."""
+    waiting: list[int] = []
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(20),
+            open_queue(QueueConfig(path=tmp_path, min_free=0, sync_interval=0.001), RUN) as queue,
+        ):
+            subscription = queue.subscribe("fake", from_oldest=True)
+            config = msgspec.structs.replace(QUICK, batch_age=3600.0)
+            loop = DeliveryLoop(
+                FakeOutput([]), queue, subscription, config, DeadLetters(tmp_path / "d", DeadLettersConfig())
+            )
+            running = asyncio.create_task(loop.run())
+            for batch in (1, 2, 3):
+                await queue.append(entry(batch, 1), "block")
+                while subscription.queued and not loop.state.gathering:
+                    await asyncio.sleep(0.001)
+                waiting.append(subscription.queued)
+                loop.hurry()
+                while subscription.queued:
+                    await asyncio.sleep(0.001)
+            loop.finish()
+            await running
+
+    asyncio.run(main())
+    assert waiting == [0, 1, 1]
+
+
 def _mixed(retry: list[int], rejected: list[int], too_large: list[int]) -> Answer:
     def answer(batch: DeliveryBatch) -> Outcome:
         bad = {i % batch.count: "refused" for i in rejected}

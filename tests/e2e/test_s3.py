@@ -74,3 +74,25 @@ def test_every_record_is_in_the_bucket_once(tmp_path: Path) -> None:
     assert len(numbers) == RECORDS
     assert set(numbers) == set(range(RECORDS))
     assert "already at their first sending" not in (tmp_path / "agent.stderr").read_text()
+
+
+def test_job_does_not_wait_for_company_that_never_comes(tmp_path: Path) -> None:
+    """The model has ended: what waits for a larger object goes at once, however long it might."""
+    log = tmp_path / "model.log"
+    try:
+        with versitygw(tmp_path) as server:
+            bucket = server.buckets / BUCKET
+            bucket.mkdir()
+            output: dict[str, Any] = {"type": "s3", "bucket": BUCKET, "region": REGION, "endpoint": server.url, **KEYS}
+            output["delivery"] = {"batch_age": "1h"}
+            inputs = [{"type": "file", "paths": [str(log)], "linger": 0, "scan_interval": "100ms"}]
+            with AgentProcess(tmp_path, {"inputs": inputs, "outputs": [output]}) as agent:
+                with log.open("wb", buffering=0) as held:
+                    held.write(b'{"n": 0}\n')
+                    agent.start("--exit-when-idle=0.3s")
+                    agent.wait_until_queued_is_zero(1)  # the first goes at once, the next is to wait
+                    held.write(b'{"n": 1}\n')
+                assert agent.process.wait(60) == 0, agent.log_text()
+    except ServerUnavailable as error:
+        unavailable(error)
+    assert sorted(_numbers(bucket)) == [0, 1]

@@ -20,6 +20,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from tests.fakes.listening import AT_ONCE_SECS
+
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "expect"}
 _LONGEST_BODY = 256 * 1024**2
 
@@ -98,7 +100,7 @@ class AwsFaults:
         app = web.Application(client_max_size=_LONGEST_BODY)
         app.router.add_route("*", "/{path:.*}", self._take)
         self._runner = web.AppRunner(
-            app, auto_decompress=False, access_log=None, handler_cancellation=True, shutdown_timeout=0.0
+            app, auto_decompress=False, access_log=None, handler_cancellation=True, shutdown_timeout=AT_ONCE_SECS
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_port=True).start()

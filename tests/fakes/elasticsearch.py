@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self
 from aiohttp import web
 
 from tests.fakes.aws_gate import AwsGate
-from tests.fakes.listening import accept_no_more, socket_at
+from tests.fakes.listening import AT_ONCE_SECS, accept_no_more, socket_at
 
 Json = dict[str, Any]
 
@@ -153,7 +153,7 @@ class FakeElasticsearch:
             auto_decompress=False,
             access_log=None,
             handler_cancellation=True,
-            shutdown_timeout=0.0,
+            shutdown_timeout=AT_ONCE_SECS,
             lingering_time=0.0,
         )
         await self._runner.setup()

@@ -2,6 +2,10 @@
 
 import asyncio
 import socket
+from typing import Final
+
+AT_ONCE_SECS: Final = 0.001
+"""How long a server of aiohttp waits for its requests when it is closed. To aiohttp 0 means for ever."""
 
 
 def socket_at(port: int) -> socket.socket:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Literal, Self
 
 from agent.errors import NoAnswer, Throttled
-from agent.outputs.s3.bucket import Denied
+from agent.outputs.aws.errors import Denied
 
 Fault = Literal["none", "refused", "lost", "late", "dies before", "dies after"]
 """What becomes of one request: all is well; it is not taken, and says so; it is taken, or will be taken after some more

@@ -17,6 +17,8 @@ from typing import NamedTuple, Self
 
 from aiohttp import web
 
+from tests.fakes.listening import AT_ONCE_SECS
+
 
 class Request(NamedTuple):
     """A request as it came: ``body`` is expanded, ``headers`` are in lower case."""
@@ -82,7 +84,7 @@ class Receiver:
         server = web.Server(
             self._handle, auto_decompress=False, access_log=None, handler_cancellation=True, lingering_time=0.0
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.0)
+        self._runner = web.ServerRunner(server, shutdown_timeout=AT_ONCE_SECS)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls, reuse_port=True).start()
 

@@ -120,6 +120,10 @@ class AwsApi:
             },
         )
 
+    async def remove_firehose(self, name: str) -> None:
+        """Remove the stream; its bucket stays. An account has at most 50 streams, moto's too."""
+        await self.ask("firehose", "DeleteDeliveryStream", DeliveryStreamName=name)
+
     async def objects(self, bucket: str) -> list[bytes]:
         """The contents of all objects in a bucket."""
         found: list[bytes] = []

@@ -122,7 +122,8 @@ def _is_about_one(failed: tuple[Packed, SendError]) -> bool:
 
 def _again(outcome: Outcome, record: Packed, error: SendError) -> None:
     outcome.retry += record.indexes
-    outcome.overloaded |= isinstance(error, Retryable) and error.overloaded
+    # A record whose fate is unknown slows down as a call does: Firehose says nothing else of one too many.
+    outcome.overloaded |= isinstance(error, NoAnswer) or (isinstance(error, Retryable) and error.overloaded)
     outcome.in_doubt |= isinstance(error, NoAnswer)
 
 

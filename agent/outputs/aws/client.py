@@ -64,15 +64,17 @@ def _in_pieces(request: Any, **_: Any) -> None:
 
 
 class KeptClient:
-    """The client of one service for one output, opened when first needed. Nothing but ``SendError`` leaves ``ask``.
+    """The client of one service for one output, opened when first needed; ``settings`` as for ``open_client``. Nothing
+    but ``SendError`` leaves ``ask``.
 
     A client knows the credentials it found when it was opened. So after an answer that a person must act on, the next
     request is made by a new one; the old one is closed when the last of its requests is through.
     """
 
-    def __init__(self, service: str, options: AwsOptions) -> None:
+    def __init__(self, service: str, options: AwsOptions, **settings: Any) -> None:
         self._service = service
         self._options = options
+        self._settings = settings
         self._opened: _Opened | None = None
         self._opening = asyncio.Lock()
 
@@ -80,17 +82,20 @@ class KeptClient:
         """What the client's method answers that ``call`` calls. Raises what ``trouble`` says."""
         async with self._opening:
             if self._opened is None:
-                self._opened = await _open(self._service, self._options)
+                self._opened = await _open(open_client(self._service, self._options, **self._settings))
             opened = self._opened
             opened.users += 1
         try:
             # A server that does not read what is sent to it would keep the library waiting for ever.
             async with asyncio.timeout(self._options.connect_timeout + self._options.request_timeout):
                 return await call(opened.client)
-        except opened.errors as error:
+        except Exception as error:
+            # All that the library raises: over an error page that is neither JSON nor UTF-8 it may be anything.
             failure = trouble(error)
             if isinstance(failure, Paused) and self._opened is opened:
                 self._opened = None
+            if failure is error:
+                raise
             raise failure from error
         finally:
             opened.users -= 1
@@ -105,24 +110,18 @@ class KeptClient:
 
 
 class _Opened:
-    """A client with the stack that closes it, the errors its calls raise, and how many requests use it."""
+    """A client with the stack that closes it, and how many requests use it."""
 
-    def __init__(self, client: Any, stack: AsyncExitStack, errors: tuple[type[Exception], ...]) -> None:
+    def __init__(self, client: Any, stack: AsyncExitStack) -> None:
         self.client = client
         self.stack = stack
-        self.errors = errors
         self.users = 0
 
 
-async def _open(service: str, options: AwsOptions) -> _Opened:
-    opening = open_client(service, options)
-    from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.parsers import ResponseParserError
-
-    errors = (BotoCoreError, ClientError, ResponseParserError, OSError)
+async def _open(opening: AbstractAsyncContextManager[Any]) -> _Opened:
     async with AsyncExitStack() as stack:
         try:
             client = await stack.enter_async_context(opening)
-        except errors as error:
+        except Exception as error:
             raise trouble(error) from error
-        return _Opened(client, stack.pop_all(), errors)
+        return _Opened(client, stack.pop_all())

@@ -46,9 +46,10 @@ _UNKNOWN_CREDENTIALS: Final = frozenset(
 _CLOCK: Final = frozenset({"RequestInTheFuture", "RequestTimeTooSkewed"})
 _CLOCK_WORDS: Final = ("Signature expired", "Signature not yet current")
 """How the JSON services say the same, under the code of a wrong signature."""
+_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
 _NOT_ALLOWED: Final = frozenset(
     {
-        "AccessDenied", "AccessDeniedException", "AccountProblem", "AllAccessDisabled", "InvalidKMSResourceException",
+        "AccountProblem", "AllAccessDisabled", "InvalidKMSResourceException",
         "KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException",
         "KMSOptInRequired", "NotAuthorized", "OptInRequired", "UnauthorizedOperation",
     }
@@ -71,6 +72,10 @@ _DAMAGED: Final = frozenset({"BadDigest", "IncompleteBody", "InvalidDigest", "XA
 """What arrived is not what was sent, and was not taken."""
 
 _SAID_LIMIT: Final = 500
+
+
+class Denied(Paused):
+    """These credentials may not do this, whatever it is asked for."""
 
 
 def trouble(error: Exception) -> SendError:
@@ -152,6 +157,8 @@ def refusal(code: str, message: str, status: int = 400, retry_after: float | Non
         return Paused(f"the AWS credentials have expired: {said}; renew them")
     if code in _UNKNOWN_CREDENTIALS:
         return Paused(f"wrong AWS credentials: {said}")
+    if code in _DENIED:
+        return Denied(f"not allowed by AWS: {said}")
     if code in _NOT_ALLOWED or (status in (401, 403) and code not in _DAMAGED):
         return Paused(f"not allowed by AWS: {said}")
     if code in _MISSING or status == 404:

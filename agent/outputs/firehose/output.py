@@ -62,7 +62,7 @@ class FirehoseOutput:
             )
         except SendError as error:
             return [f"the stream {name}: {error}"]
-        described = answer.get("DeliveryStreamDescription", {})
+        described = answer.get("DeliveryStreamDescription") or {}
         problems = []
         if described.get("DeliveryStreamStatus") != "ACTIVE":
             problems.append(f"the stream {name} is {described.get('DeliveryStreamStatus')}, not ACTIVE")

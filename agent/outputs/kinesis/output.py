@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.errors import Paused, Refused, Retryable, SendError, TooLarge
+from agent.errors import Paused, Refused, SendError, Throttled, TooLarge
 from agent.log import Log
 from agent.outputs.aws.calls import Fate, Packed, fates, in_calls, send_calls
 from agent.outputs.aws.client import KeptClient
@@ -44,10 +44,15 @@ class KinesisOutput:
 
     async def send(self, batch: DeliveryBatch) -> Outcome:
         """Send once and classify every record. Trouble with the whole batch is a ``SendError``."""
-        known = self._max_record_bytes
-        limit = known if known is not None else await self._read_limit()
+        limit = self._max_record_bytes
+        if limit is None:
+            try:
+                limit = await self._read_limit()
+            except Throttled:  # too many look at their streams just now; for most records the default will do
+                limit = self._max_record_bytes = DEFAULT_MAX_RECORD_BYTES
         packed, too_large = self._packer.pack(batch.documents(), limit)
-        if too_large and known is not None and (raised := await self._read_limit()) > limit:
+        # Before a document is given up the stream is asked once more, and must answer.
+        if too_large and (raised := await self._read_limit()) > limit:
             packed, too_large = self._packer.pack(batch.documents(), raised)
         try:
             outcome = await send_calls(in_calls(packed, MAX_RECORDS, MAX_CALL_BYTES), self._put)
@@ -64,20 +69,20 @@ class KinesisOutput:
         return fates(answer.get("Records"), len(records), "SequenceNumber")
 
     async def _read_limit(self) -> int:
-        """How many bytes a record of the stream may have. Who may not ask is told the default."""
+        """How many bytes a record of the stream may have. Who may not ask, or is not understood, is told the default.
+        Raises ``Retryable``."""
         limit = DEFAULT_MAX_RECORD_BYTES
         try:
-            limit = int((await self._describe()).get("MaxRecordSizeInKiB") or 0) * 1024 or limit
-        except (Paused, Retryable) as error:
-            if isinstance(error, Retryable) and not error.overloaded:
-                raise
+            kib = (await self._describe()).get("MaxRecordSizeInKiB")
+            limit = kib * 1024 if isinstance(kib, int) and kib > 0 else limit
+        except (Paused, Refused, TooLarge) as error:
             _log.debug("The stream's largest record cannot be asked for", output=self.id, error=str(error))
         self._max_record_bytes = limit
         return limit
 
     async def _describe(self) -> dict[str, Any]:
         answer = await self._client.ask(lambda client: client.describe_stream_summary(**self._stream))
-        summary: dict[str, Any] = answer.get("StreamDescriptionSummary", {})
+        summary: dict[str, Any] = answer.get("StreamDescriptionSummary") or {}
         return summary
 
     async def check(self) -> list[str]:

@@ -25,7 +25,8 @@ from typing import Self
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import SendError
 from agent.log import Log
-from agent.outputs.s3.bucket import Bucket, Denied, Objects
+from agent.outputs.aws.errors import Denied
+from agent.outputs.s3.bucket import Bucket, Objects
 from agent.outputs.s3.config import S3Config
 from agent.outputs.s3.contents import PARQUET, Unreadable, ids_in
 from agent.outputs.s3.name import file_name, hour_folder, name_of, read_name

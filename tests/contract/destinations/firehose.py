@@ -36,7 +36,7 @@ class Firehose(Destination):
 
     async def __aexit__(self, *exc: object) -> None:
         await self._proxy.__aexit__(*exc)
-        await self._api.ask("firehose", "DeleteDeliveryStream", DeliveryStreamName=self.stream)
+        await self._api.remove_firehose(self.stream)
 
     @property
     def proxy(self) -> AwsFaults:

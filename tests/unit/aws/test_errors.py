@@ -11,7 +11,7 @@ from botocore.parsers import ResponseParserError
 from multidict import CIMultiDict
 
 from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, Throttled, TooLarge
-from agent.outputs.aws.errors import trouble
+from agent.outputs.aws.errors import Denied, trouble
 
 
 def answered(status: int, code: str, message: str = "because", **headers: str) -> boto.ClientError:
@@ -51,8 +51,8 @@ KEY = ConnectionKey("127.0.0.1", 1, False, True, None, None, None)
         (403, "SignatureDoesNotMatch", Paused, "wrong AWS credentials"),
         (404, "XAdminUserNotFound", Paused, "wrong AWS credentials"),
         (403, "RequestTimeTooSkewed", Paused, "set the clock"),
-        (400, "AccessDeniedException", Paused, "not allowed"),
-        (403, "AccessDenied", Paused, "not allowed"),
+        (400, "AccessDeniedException", Denied, "not allowed"),
+        (403, "AccessDenied", Denied, "not allowed"),
         (403, "403", Paused, "not allowed"),
         (400, "KMSDisabledException", Paused, "not allowed"),
         (400, "ResourceNotFoundException", Paused, "is its name right"),
