@@ -142,6 +142,17 @@ def test_reason_is_one_bounded_line() -> None:
     assert len(said) < 1000
 
 
+def test_session_token_that_an_answer_repeats_is_not_said() -> None:
+    """The JSON services put the headers of a request into their answer to a wrong signature."""
+    message = (
+        "The request signature we calculated does not match the signature you provided.\n\nThe Canonical String for "
+        "this request should have been\n'POST\n/\n\nhost:x\nx-amz-security-token:FwoGZXIvYXdzEB"
+    )
+    said = str(trouble(answered(400, "InvalidSignatureException", message)))
+    assert "does not match" in said
+    assert "FwoGZXIvYXdzEB" not in said
+
+
 def test_error_of_ours_stays_as_it_is() -> None:
     """It was understood nearer to its cause."""
     error: Any = Paused("no region")
