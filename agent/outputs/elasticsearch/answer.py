@@ -85,12 +85,12 @@ def _decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     msgspec: such an answer is read again by the more tolerant standard library.
     """
     try:
-        return decoder.decode(body)
-    except ValueError:
         try:
+            return decoder.decode(body)
+        except ValueError:
             return msgspec.convert(json.loads(body), decoder.type)
-        except RecursionError as error:
-            raise ValueError("nested too deep") from error
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
 
 
 def read_answer(

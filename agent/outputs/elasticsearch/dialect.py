@@ -44,7 +44,7 @@ class Dialect(msgspec.Struct, frozen=True):
             raise trouble if isinstance(trouble, Retryable | Paused) else Paused(str(trouble))
         try:
             return decode(answer.body)
-        except ValueError as error:  # msgspec's errors among them
+        except (ValueError, RecursionError) as error:  # msgspec's errors among them
             raise Paused(f"the answer is not {self.product}'s: {error}: is this address right?") from error
 
 

@@ -332,7 +332,7 @@ def _newer(answer: bytes, version: int) -> bool:
     try:
         listed = msgspec.json.decode(answer)
         mappings = listed["index_templates"][0]["index_template"]["template"]["mappings"]
-    except (msgspec.DecodeError, KeyError, IndexError, TypeError):
+    except (ValueError, RecursionError, KeyError, IndexError, TypeError):
         return False
     mark = mark_of(mappings)
     return mark is not None and mark > version

@@ -133,5 +133,5 @@ def _is_absent(answer: "Answer") -> bool:
         return False
     try:
         return msgspec.json.decode(answer.body, type=_NotFound).error.type == "index_not_found_exception"
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return False

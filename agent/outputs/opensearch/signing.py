@@ -112,7 +112,7 @@ def _denial(answer: "Answer") -> str | None:
         return None
     try:
         said = msgspec.json.decode(answer.body, type=_Denial)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
     text = " ".join((said.message or said.Message).split())[:400]
     advice = next((advice for phrase, advice in _ADVICE.items() if phrase in text.lower()), None)

@@ -11,8 +11,11 @@ import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
+from agent.outputs.elasticsearch import doubt
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
+from agent.outputs.elasticsearch.dialect import elasticsearch
 from agent.outputs.elasticsearch.output import LARGE_BYTES, ElasticsearchOutput
+from agent.outputs.http_client.connection import Answer
 from tests.fakes.batches import STREAM, batch_of, document
 from tests.fakes.elasticsearch import BeforeReading, FakeElasticsearch, Fault
 from tests.fakes.faults import (
@@ -33,6 +36,10 @@ from tests.fakes.faults import (
 )
 
 NAME = f"logs-{STREAM}"
+
+
+DEEP = b'{"error":' + b'{"a":' * 5000 + b"1" + b"}" * 5001
+"""More levels than anything here follows."""
 
 
 def config(server: FakeElasticsearch, **settings: Any) -> ElasticsearchConfig:
@@ -99,6 +106,8 @@ def play(server: FakeElasticsearch, story: Callable[[], Coroutine[Any, Any, None
         (answers(200, b'{"errors":false}', "application/json"), NoAnswer),
         (answers(200, b'{"errors":false,"items":[{"create":{"sta', "application/json"), NoAnswer),
         (answers(200, b"\xff\xfe", "application/json"), NoAnswer),
+        (answers(200, DEEP, "application/json"), NoAnswer),
+        (answers(400, DEEP, "application/json"), Refused),
         (answers(502, b"<html>Bad gateway</html>"), NoAnswer),
         (forgets_item(), NoAnswer),
         (reorders_items({1: 400}), NoAnswer),
@@ -125,6 +134,14 @@ def test_a_connection_cut_under_a_large_body_may_mean_its_size(size: int, expect
     large = batch_of([document(0, fields={"noise": os.urandom(size).hex()})])  # compresses to about ``size``
     outcome, _ = send_to(hangs_up_while_reading(after_bytes=1000), large)
     assert type(outcome) is expected
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_answer_nested_beyond_all_bounds_pauses(status: int) -> None:
+    """To any other question than a bulk request. No record is to blame, and delivery goes on."""
+    spoken = elasticsearch(ElasticsearchConfig(hosts=["http://127.0.0.1:9"]))
+    with pytest.raises(Paused):
+        spoken.decoded(Answer(status, {}, DEEP), doubt.read_creation_dates)
 
 
 def test_a_connection_cut_by_a_server_that_goes_away_means_nothing() -> None:
