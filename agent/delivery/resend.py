@@ -27,7 +27,8 @@ async def resend(
     tell: Callable[[str], None],
     sleep: Sleep = asyncio.sleep,
 ) -> Outcome:
-    """Send every record until it is taken or refused, or the attempts ran out: those are in ``retry``.
+    """Send every record until it is taken or refused, or the attempts ran out: those are in ``retry``. What is too
+    large is in ``rejected``, with what else was refused.
 
     ``tell`` gets a sentence before each wait. Raises ``Retryable`` or ``Paused`` when no record had an answer; once one
     had, what had none is in ``retry`` too. Somebody may have sent these records before, so the batch is in doubt.
@@ -60,7 +61,7 @@ async def resend(
         answered = True
         whole.duplicates += outcome.duplicates
         whole.failure_store += outcome.failure_store
-        whole.rejected |= {places[i]: reason for i, reason in outcome.rejected.items()}
+        whole.rejected |= {places[i]: why for i, why in (*outcome.rejected.items(), *outcome.too_large.items())}
         if not outcome.retry:
             continue
         rest, left = part.subset(outcome.retry), [places[i] for i in outcome.retry]

@@ -112,6 +112,17 @@ def test_records_never_taken_together_are_taken_apart() -> None:
     assert sorted(output.taken) == _IDS
 
 
+def test_record_too_large_for_the_output_is_refused_and_not_delivered() -> None:
+    """A letter that was given up for its size must not leave the store because it is still too large."""
+
+    def sized(batch: DeliveryBatch) -> Outcome:
+        return Outcome(too_large={3: "a line of 2 MB, and it takes 1"}, rejected={5: "no"})
+
+    output = FakeOutput([sized])
+    assert _resend(output) == Outcome(rejected={3: "a line of 2 MB, and it takes 1", 5: "no"})
+    assert set(output.taken) == {*_IDS} - {_IDS[3], _IDS[5]}
+
+
 def test_failure_after_an_answer_keeps_the_answer() -> None:
     """When the output dies half-way, what was answered is still reported, and the rest is left over."""
     output = FakeOutput([TooLarge("413"), None, *[Retryable("gone")] * 100])
@@ -119,10 +130,12 @@ def test_failure_after_an_answer_keeps_the_answer() -> None:
     assert list(output.taken) == _IDS[:6]
 
 
-def _mixed(retry: list[int], rejected: list[int]) -> Step:
+def _mixed(retry: list[int], rejected: list[int], too_large: list[int]) -> Step:
     def answer(batch: DeliveryBatch) -> Outcome:
         bad = {i % batch.count: "refused" for i in rejected}
-        return Outcome(retry=sorted({i % batch.count for i in retry} - set(bad)), rejected=bad)
+        large = {i % batch.count: "too large" for i in too_large if i % batch.count not in bad}
+        later = {i % batch.count for i in retry} - set(bad) - set(large)
+        return Outcome(retry=sorted(later), rejected=bad, too_large=large)
 
     return answer
 
@@ -130,7 +143,7 @@ def _mixed(retry: list[int], rejected: list[int]) -> Step:
 _steps: st.SearchStrategy[Step] = st.one_of(
     st.none(),
     st.sampled_from([Retryable("503"), NoAnswer("reset"), Paused("403"), TooLarge("413"), Refused("400")]),
-    st.builds(_mixed, st.lists(st.integers(0, 40), max_size=5), st.lists(st.integers(0, 40), max_size=3)),
+    st.builds(_mixed, *(st.lists(st.integers(0, 40), max_size=n) for n in (5, 3, 3))),
 )
 
 
