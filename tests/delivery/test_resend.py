@@ -112,6 +112,17 @@ def test_records_never_taken_together_are_taken_apart() -> None:
     assert sorted(output.taken) == _IDS
 
 
+def test_record_too_large_for_the_output_is_refused_and_not_delivered() -> None:
+    """A letter that was given up for its size must not leave the store because it is still too large."""
+
+    def sized(batch: DeliveryBatch) -> Outcome:
+        return Outcome(too_large={3: "a line of 2 MB, and it takes 1"}, rejected={5: "no"})
+
+    output = FakeOutput([sized])
+    assert _resend(output) == Outcome(rejected={3: "a line of 2 MB, and it takes 1", 5: "no"})
+    assert set(output.taken) == {*_IDS} - {_IDS[3], _IDS[5]}
+
+
 def test_failure_after_an_answer_keeps_the_answer() -> None:
     """When the output dies half-way, what was answered is still reported, and the rest is left over."""
     output = FakeOutput([TooLarge("413"), None, *[Retryable("gone")] * 100])
