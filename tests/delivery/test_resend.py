@@ -130,13 +130,6 @@ def test_failure_after_an_answer_keeps_the_answer() -> None:
     assert list(output.taken) == _IDS[:6]
 
 
-def test_record_too_large_by_itself_is_not_delivered() -> None:
-    """It is answered for like any other that is refused, so that who sends again keeps it."""
-    output = FakeOutput([lambda batch: Outcome(too_large={7: "larger than 1 MiB"})])
-    assert _resend(output) == Outcome(rejected={7: "larger than 1 MiB"})
-    assert len(output.taken) == 11
-
-
 def _mixed(retry: list[int], rejected: list[int], too_large: list[int]) -> Step:
     def answer(batch: DeliveryBatch) -> Outcome:
         bad = {i % batch.count: "refused" for i in rejected}
