@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 
 from aiohttp import web
 
-from tests.fakes.listening import AT_ONCE_SECS
+from tests.fakes.listening import AT_ONCE_SECS, accept_no_more, socket_at
 
 
 class Request(NamedTuple):
@@ -45,6 +45,7 @@ class Receiver:
         self._tls = tls
         self._runner: web.ServerRunner | None = None
         self._held: socket.socket
+        self._listening: socket.socket
         if file is not None and file.exists():
             for line in file.read_bytes().split(b"\n")[:-1]:  # a torn last line was not answered
                 record, _, document = line.partition(b" ")
@@ -68,9 +69,7 @@ class Receiver:
 
     async def __aenter__(self) -> Self:
         # Bound and not listening, it keeps the port ours while we are away; connections are refused meanwhile.
-        self._held = socket.socket()
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._held.bind(("127.0.0.1", self._port))
+        self._held = socket_at(self._port)
         self._port = self._held.getsockname()[1]
         await self.come_back()
         return self
@@ -86,16 +85,14 @@ class Receiver:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=AT_ONCE_SECS)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls, reuse_port=True).start()
+        self._listening = socket_at(self._port)
+        await web.SockSite(self._runner, self._listening, ssl_context=self._tls).start()
 
     async def go_away(self) -> None:
         """Break every connection and listen no more."""
         runner, self._runner = self._runner, None
         if runner is not None:
-            for site in list(runner.sites):
-                await site.stop()
-            for _ in range(3):  # what was just accepted is a connection two turns of the loop later
-                await asyncio.sleep(0)
+            await accept_no_more(self._listening)
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
