@@ -72,7 +72,7 @@ _DAMAGED: Final = frozenset({"BadDigest", "IncompleteBody", "InvalidDigest", "XA
 """What arrived is not what was sent, and was not taken."""
 
 _SAID_LIMIT: Final = 500
-_REPEATED_FROM: Final = "The Canonical String"
+_ECHO_BEGINS: Final = "The Canonical String"
 """From here on the answer to a wrong signature repeats the request's headers, a session token among them."""
 
 
@@ -150,7 +150,7 @@ def _refusal(error: "ClientError") -> SendError:
 
 def refusal(code: str, message: str, status: int = 400, retry_after: float | None = None) -> SendError:
     """What an error code means: of a whole request, or of one record in the answer to many."""
-    message = message.partition(_REPEATED_FROM)[0]
+    message = message.partition(_ECHO_BEGINS)[0]
     said = _line(f"{code}: {message}" if message else code or f"status {status}")
     if code in _THROTTLED or status == 429:
         return Throttled(f"overloaded: {said}", retry_after)
