@@ -37,7 +37,7 @@ log = Log("outputs.s3")
 
 class S3Output:
     """Sends to a bucket. Batches may be sent at the same time; each takes, beside its frames, what they compress to
-    again and one frame's documents (Parquet: three times the batch's documents)."""
+    again and one frame's documents (Parquet: the batch's documents several times over)."""
 
     ordered = False
 
