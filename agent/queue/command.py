@@ -242,16 +242,23 @@ async def _replay(folder: Path, component: "OutputConfig", span: "Span", *, yes:
 
 @queue_command.command()
 @click.argument("output")
+@click.option("--yes", is_flag=True, help="Also if OUTPUT is configured still, and is to begin anew.")
 @_config
 @queue_option
-def forget(output: str, config: Path, folder: Path | None) -> int:
+def forget(output: str, config: Path, folder: Path | None, yes: bool) -> int:
     """Let go of the records that are kept for OUTPUT, an output that is not configured any more.
 
-    Needs the agent to be stopped. The records stay for the other outputs. Exit status 2 when OUTPUT is not known.
+    Needs the agent to be stopped. The records stay for the other outputs. Exit status 2 when OUTPUT is not known. With
+    --queue the configuration is not looked at.
     """
     from agent.queue.forget import forget_output
     from agent.queue.recovery import recover
 
+    if folder is None and not yes and output in {component.id for component in _load(config).outputs}:
+        raise QueueError(
+            f"{plain(output)} is configured still: what it has not delivered would not be sent. "
+            f"Take it out of {config} first, or say --yes"
+        )
     folder = _queue_folder(config, folder)
     disk = RealDisk()
     with _sentences(folder), alone(folder):

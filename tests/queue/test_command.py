@@ -192,6 +192,20 @@ def test_forgotten_output_holds_nothing_back(tmp_path: Path) -> None:
     assert (ran.status, ran.out) == (2, f"No output out is known in {tmp_path}; known: none.\n")
 
 
+def test_configured_output_is_not_forgotten_by_mistake(tmp_path: Path) -> None:
+    """Its records would never be sent; who wants that says so."""
+    folder, file = tmp_path / "queue", tmp_path / "agent.yaml"
+    fill(folder, done=2)
+    parts = "inputs: [{type: stdin}]\noutputs: [{type: stdout, id: out}]"
+    file.write_text(f"model: {{name: m}}\n{parts}\nqueue: {{path: {folder}}}\n")
+    ran = modeltail("queue", "forget", "out", "-c", file)
+    assert ran.status == 1
+    assert "out is configured still" in ran.err
+    assert (folder / "cursor-out").exists()
+    assert modeltail("queue", "forget", "out", "-c", file, "--yes").status == 0
+    assert not (folder / "cursor-out").exists()
+
+
 def test_output_whose_cursor_is_not_readable_can_be_forgotten(tmp_path: Path) -> None:
     """It holds back as much as any other."""
     fill(tmp_path)
