@@ -32,7 +32,7 @@ def test_fields_that_contradict_each_other_are_named(settings: dict[str, Any], f
     "settings",
     [
         {},
-        {"bootstrap": ["[::1]:9092", "10.0.0.1:9093"]},
+        {"bootstrap": ["[::1]:9092", "192.0.2.1:9093"]},
         {"tls": True, "ca_file": "ca.pem", "sasl": "plain", "username": "u", "password": "p"},
         {"topic": "logs.{dataset}.{namespace}", "key": "field:labels.who"},
     ],

@@ -33,9 +33,9 @@ def _one(line: str, parse: ParseConfig, timezone: str = "UTC") -> dict[str, Any]
     ("line", "expected"),
     [
         (
-            '10.0.0.7 "GET /a" 200 37.50',
+            '192.0.2.7 "GET /a" 200 37.50',
             {
-                "client.ip": "10.0.0.7",
+                "client.ip": "192.0.2.7",
                 "fields.verb": "GET",
                 "url.path": "/a",
                 "http.response.status_code": "200",

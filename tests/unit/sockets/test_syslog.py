@@ -63,9 +63,9 @@ def read(data: bytes, now_ns: int = NOVEMBER) -> Said:
             {"@timestamp": "2026-10-11T22:14:15Z", "log.syslog.hostname": "mymachine", "process.name": "su"},
         ),
         (
-            b"<13>Feb  5 17:32:18 10.0.0.99 sshd[42]: hello",
+            b"<13>Feb  5 17:32:18 192.0.2.99 sshd[42]: hello",
             b"hello",
-            {"@timestamp": "2026-02-05T17:32:18Z", "log.syslog.hostname": "10.0.0.99", "process.pid": 42},
+            {"@timestamp": "2026-02-05T17:32:18Z", "log.syslog.hostname": "192.0.2.99", "process.pid": 42},
         ),
         (b"<13>Nov 23 12:00:00 root: as to /dev/log", b"as to /dev/log", {"process.name": "root"}),
         (b"<13>Nov 23 12:00:00 fe80::1 tag: text", b"text", {"log.syslog.hostname": "fe80::1", "process.name": "tag"}),
