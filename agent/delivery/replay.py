@@ -11,7 +11,7 @@ import msgspec
 
 from agent.delivery.batcher import Batcher
 from agent.delivery.config import DeliveryConfig
-from agent.delivery.contract import DeliveryBatch, Output
+from agent.delivery.contract import DeliveryBatch, Outcome, Output
 from agent.delivery.resend import resend
 from agent.queue.cursor import Cursor
 from agent.queue.span import Span
@@ -38,6 +38,14 @@ class Replayed(msgspec.Struct):
     def is_complete(self) -> bool:
         """Whether every record that was asked for is there now."""
         return not (self.refused or self.not_taken or self.findings)
+
+    def add(self, count: int, outcome: Outcome) -> None:
+        """A batch of so many records was sent."""
+        self.delivered += count - len(outcome.rejected) - len(outcome.retry)
+        self.duplicates += outcome.duplicates
+        self.not_taken += len(outcome.retry)
+        for reason in outcome.rejected.values():
+            self.refused[reason] = self.refused.get(reason, 0) + 1
 
 
 class Replay:
@@ -95,10 +103,4 @@ class Replay:
                 return
             if len(picked) < batch.count:
                 batch = batch.subset(picked)
-        outcome = await resend(self._output, batch, self._config, self._tell)
-        done = self.done
-        done.delivered += batch.count - len(outcome.rejected) - len(outcome.retry)
-        done.duplicates += outcome.duplicates
-        done.not_taken += len(outcome.retry)
-        for reason in outcome.rejected.values():
-            done.refused[reason] = done.refused.get(reason, 0) + 1
+        self.done.add(batch.count, await resend(self._output, batch, self._config, self._tell))

@@ -21,7 +21,7 @@ of its values does.
 import difflib
 import re
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -83,8 +83,6 @@ INDEXED: Final = {"ml.inference.id": "ids", "trace.id": "ids", "log.logger": "lo
 
 DURATION: Final = "event.duration"
 """The place whose numbers may be written with a unit."""
-
-Comparison = Literal["=", ">", ">=", "<", "<="]
 
 _LEVEL_NAMES: Final = {
     **{level: level for level in LEVELS},

@@ -5,7 +5,6 @@ for every other request, it passes on what came, headers and body as they were, 
 """
 
 import asyncio
-import base64
 import json
 import socket
 from collections import deque
@@ -20,7 +19,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from tests.fakes.listening import AT_ONCE_SECS
+from tests.fakes.listening import AT_ONCE_SECS, accept_no_more, socket_at
 
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "expect"}
 _LONGEST_BODY = 256 * 1024**2
@@ -67,6 +66,7 @@ class AwsFaults:
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession
         self._held: socket.socket
+        self._listening: socket.socket
         self._port = 0
 
     @property
@@ -76,9 +76,7 @@ class AwsFaults:
 
     async def __aenter__(self) -> Self:
         # Bound and not listening, it keeps the port ours while nobody answers; connections are refused meanwhile.
-        self._held = socket.socket()
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._held.bind(("127.0.0.1", 0))
+        self._held = socket_at(0)
         self._port = self._held.getsockname()[1]
         self._session = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60))
         await self.come_back()
@@ -93,6 +91,7 @@ class AwsFaults:
         """Break every connection; nobody listens any more."""
         runner, self._runner = self._runner, None
         if runner is not None:
+            await accept_no_more(self._listening)
             await runner.cleanup()
 
     async def come_back(self) -> None:
@@ -103,7 +102,8 @@ class AwsFaults:
             app, auto_decompress=False, access_log=None, handler_cancellation=True, shutdown_timeout=AT_ONCE_SECS
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_port=True).start()
+        self._listening = socket_at(self._port)
+        await web.SockSite(self._runner, self._listening).start()
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
         target = request.headers.get("x-amz-target", "")
@@ -196,17 +196,6 @@ def fails_records(indexes: Iterable[int] | None, code: str, message: str = "beca
         bad = {i: {"ErrorCode": code, "ErrorMessage": message} for i in failed}
         said |= {results: [bad.get(i) or good[i] for i in range(len(records))], count: len(failed)}
         return web.json_response(said, content_type="application/x-amz-json-1.1")
-
-    return fault
-
-
-def refuses_records(marked: bytes, code: str, message: str = "because") -> Fault:
-    """Answers the records whose data holds these bytes with an error, and takes the others."""
-
-    async def fault(proxy: AwsFaults, request: web.Request, asked: Asked) -> web.StreamResponse:
-        records = json.loads(asked.body)["Records"]
-        chosen = [i for i, record in enumerate(records) if marked in base64.b64decode(record["Data"])]
-        return await fails_records(chosen, code, message)(proxy, request, asked)
 
     return fault
 

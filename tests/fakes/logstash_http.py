@@ -12,6 +12,7 @@ from typing import Self
 
 from aiohttp import web
 
+from tests.fakes.listening import socket_at
 from tests.fakes.lumberjack import Event, close_server
 
 Fault = Callable[["FakeLogstashHttp", web.Request], Awaitable[web.StreamResponse]]
@@ -39,9 +40,7 @@ class FakeLogstashHttp:
 
     async def __aenter__(self) -> Self:
         # Bound and not listening, it keeps the port ours while the server is away; connections are refused meanwhile.
-        self._held = socket.socket()
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._held.bind(("127.0.0.1", 0))
+        self._held = socket_at(0)
         self._port = self._held.getsockname()[1]
         await self.come_back()
         return self

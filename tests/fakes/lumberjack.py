@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple, Self
 
+from tests.fakes.listening import socket_at
+
 
 class Event(NamedTuple):
     """A taken event: the id in its metadata, and its document without the metadata."""
@@ -125,9 +127,7 @@ class FakeLumberjack:
 
     async def __aenter__(self) -> Self:
         # Bound and not listening, it keeps the port ours while the server is away; connections are refused meanwhile.
-        self._held = socket.socket()
-        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self._held.bind(("127.0.0.1", 0))
+        self._held = socket_at(0)
         self.port = self._held.getsockname()[1]
         await self.come_back()
         return self

@@ -10,6 +10,8 @@ Also the two small messages of an answer, so that answering needs no library.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from agent.varint import varint
+
 MAX_SCOPES = 50_000
 MAX_RECORDS = 500_000
 _OF_REQUEST = _RESOURCE = _SCOPE = 1
@@ -95,24 +97,15 @@ def response(rejected: int, message: str) -> bytes:
     """``ExportLogsServiceResponse``, with a partial success if there is anything to say."""
     if not rejected:
         return b""
-    partial = b"\x08" + _encoded(rejected) + _text(2, message)
-    return b"\x0a" + _encoded(len(partial)) + partial
+    partial = b"\x08" + varint(rejected) + _text(2, message)
+    return b"\x0a" + varint(len(partial)) + partial
 
 
 def status(code: int, message: str) -> bytes:
     """``google.rpc.Status``."""
-    return b"\x08" + _encoded(code) + _text(2, message)
+    return b"\x08" + varint(code) + _text(2, message)
 
 
 def _text(number: int, text: str) -> bytes:
     data = text.encode(errors="replace")
-    return bytes((number << 3 | _BYTES,)) + _encoded(len(data)) + data
-
-
-def _encoded(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return bytes((number << 3 | _BYTES,)) + varint(len(data)) + data

@@ -1,7 +1,7 @@
 """Settings of the outputs to AWS."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from msgspec import Meta
 
@@ -31,9 +31,23 @@ class AwsOptions(OutputOptions, kw_only=True, forbid_unknown_fields=True):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that no single field shows: the field to point at, and a sentence."""
-        if (self.access_key_id is None) != (self.secret_access_key is None):
-            yield "access_key_id", "`access_key_id` and `secret_access_key` go together"
-        if self.session_token is not None and self.access_key_id is None:
-            yield "session_token", "`session_token` needs `access_key_id` and `secret_access_key`"
-        if self.profile is not None and self.access_key_id is not None:
-            yield "profile", "give either `profile` or keys"
+        yield from problems_of_keys(self)
+
+
+class Keys(Protocol):
+    """What may say who we are."""
+
+    access_key_id: str | None
+    secret_access_key: str | None
+    session_token: str | None
+    profile: str | None
+
+
+def problems_of_keys(keys: Keys) -> Iterator[tuple[str, str]]:
+    """What does not go together."""
+    if (keys.access_key_id is None) != (keys.secret_access_key is None):
+        yield "access_key_id", "`access_key_id` and `secret_access_key` go together"
+    if keys.session_token is not None and keys.access_key_id is None:
+        yield "session_token", "`session_token` needs `access_key_id` and `secret_access_key`"
+    if keys.profile is not None and keys.access_key_id is not None:
+        yield "profile", "give either `profile` or keys"

@@ -23,6 +23,7 @@ from agent.outputs.elasticsearch.dialect import Dialect, elasticsearch
 from agent.outputs.elasticsearch.names import data_stream_name, index_pattern, template_name
 from agent.outputs.elasticsearch.options import ClusterOptions
 from agent.outputs.elasticsearch.template import mark_of
+from agent.outputs.http_client.refusal import LARGE_BYTES
 from agent.outputs.rescue import rescued
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ log = Log("outputs.elasticsearch")
 
 _BULK_HEADERS: Final = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
 _PROBE_STREAM: Final = "modeltail.inference-default"
-LARGE_BYTES: Final = 128 * 1024
-"""A request under which the connection breaks may have been refused for its size when it is this large, as sent. A
-smaller one fits into the buffers on its way: it is read before it is refused, and the refusal arrives."""
-
 _MAX_LOOKUP_IDS: Final = 5000
 """Ids asked for in one request: their answer is a few hundred kilobytes."""
 

@@ -6,10 +6,10 @@ from typing import Self
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import Refused, SendError
 from agent.outputs.http.config import HttpOutputConfig
-from agent.outputs.http_client.client import HttpClient, said
-from agent.outputs.http_client.refusal import refusal
-
-_CONTENT_TYPES = {"ndjson": "application/x-ndjson", "json": "application/json"}
+from agent.outputs.http_client.client import HttpClient
+from agent.outputs.http_client.connection import Answer
+from agent.outputs.http_client.documents import CONTENT_TYPES, body_of
+from agent.outputs.http_client.refusal import refusal, said
 
 
 class HttpOutput:
@@ -32,14 +32,14 @@ class HttpOutput:
     async def send(self, batch: DeliveryBatch) -> Outcome:
         """Send once; the request is taken whole or not at all."""
         config = self._config
-        headers = {"content-type": _CONTENT_TYPES[config.format]}
+        headers = {"content-type": CONTENT_TYPES[config.format]}
         if config.idempotency_header is not None:
             headers[config.idempotency_header] = idempotency_key(batch.ids())
         answer = await self._client.send(config.method, config.path, body_of(batch.documents(), config.format), headers)
         if self._is_success(answer.status):
             self._client.took()
             return Outcome()
-        trouble = refusal(answer.status, answer.headers, said(answer), "the receiver")
+        trouble = refusal(answer.status, answer.headers, _said(answer), "the receiver")
         raise self._client.refused(trouble, batch.count) if isinstance(trouble, Refused) else trouble
 
     def _is_success(self, status: int) -> bool:
@@ -53,7 +53,7 @@ class HttpOutput:
         except SendError as error:
             return [str(error)]
         if answer.status in (401, 403, 404, 407, 410, 502, 503, 504) or 300 <= answer.status < 400:
-            return [str(refusal(answer.status, answer.headers, said(answer), "the receiver"))]
+            return [str(refusal(answer.status, answer.headers, _said(answer), "the receiver"))]
         return []
 
     def rescue(self, record: str, document: bytes, reason: str, max_bytes: int | None = None) -> bytes | None:
@@ -61,13 +61,10 @@ class HttpOutput:
         return None
 
 
-def body_of(documents: list[bytes], form: str) -> bytes:
-    """The documents byte for byte, one a line, or as one array."""
-    if form == "ndjson":
-        return b"\n".join((*documents, b""))
-    return b"[%b]" % b",\n".join(documents)
-
-
 def idempotency_key(ids: list[str]) -> str:
     """A hash of the records' ids: two requests have the same if and only if they hold the same records."""
     return blake2b("\n".join(ids).encode(), digest_size=16).hexdigest()
+
+
+def _said(answer: Answer) -> str:
+    return said(answer.body) or f"status {answer.status}"

@@ -8,15 +8,11 @@ from agent.outputs.gzip import gzipped
 from agent.outputs.http_client.connection import Answer, Connection
 from agent.outputs.http_client.opening import open_connection
 from agent.outputs.http_client.options import HttpClientOptions
-
-LARGE_BYTES: Final = 128 * 1024
-"""A request under which the connection breaks may have been refused for its size when it is this large, as sent."""
+from agent.outputs.http_client.refusal import LARGE_BYTES
 
 MAX_REFUSED_IN_A_ROW: Final = 20
 """So many records are given up one after the other on the word of the server. When nothing was taken in between, the
 request itself is probably what it cannot read."""
-
-_MAX_SAID_CHARS: Final = 400
 
 
 class HttpClient:
@@ -85,11 +81,3 @@ class HttpClient:
             headers = {"authorization": f"Bearer {token}"} if token is not None else None
             self._connection = open_connection(self._config, self._config.hosts, headers)
         return self._connection
-
-
-def said(answer: Answer) -> str:
-    """What the server gave as the reason, in one bounded line."""
-    text = " ".join(answer.body[: 4 * _MAX_SAID_CHARS].decode("utf-8", "replace").split())
-    if len(text) > _MAX_SAID_CHARS:
-        text = text[: _MAX_SAID_CHARS - 1] + "…"
-    return "".join(c if c.isprintable() else "�" for c in text) or f"status {answer.status}"

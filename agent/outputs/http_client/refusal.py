@@ -17,6 +17,12 @@ from typing import Final
 
 from agent.errors import NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
 
+LARGE_BYTES: Final = 128 * 1024
+"""A request under which the connection breaks may have been refused for its size when it is this large, as sent. A
+smaller one fits into the buffers on its way: it is read before it is refused, and the refusal arrives."""
+
+MAX_SAID_CHARS: Final = 400
+
 MAX_RETRY_AFTER_SECS: Final = 3600.0
 """A server that asks for a longer pause is asked again after this one."""
 
@@ -61,3 +67,14 @@ def retry_after_secs(headers: Mapping[str, str], now: datetime | None = None) ->
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
     return min(max((when - (now or datetime.now(UTC))).total_seconds(), 0.0), MAX_RETRY_AFTER_SECS)
+
+
+def said(body: bytes) -> str:
+    """The beginning of what a server gave as the reason, as one bounded line; empty if it said nothing."""
+    return one_line(body[: 4 * MAX_SAID_CHARS].decode("utf-8", "replace"))
+
+
+def one_line(text: str) -> str:
+    """The same for text."""
+    text = "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
+    return text if len(text) <= MAX_SAID_CHARS else text[: MAX_SAID_CHARS - 1] + "…"

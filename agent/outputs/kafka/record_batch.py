@@ -18,6 +18,7 @@ import msgspec
 from agent.errors import Paused
 from agent.outputs.gzip import gzipped
 from agent.outputs.kafka.config import Compression
+from agent.varint import varint
 
 SEQUENCES: Final = 2**31
 """Sequence numbers begin again at 0 behind the last that fits 31 bits."""
@@ -30,22 +31,17 @@ _NO_LEADER_EPOCH: Final = -1
 _ATTRIBUTES: Final = {"none": 0, "gzip": 1, "zstd": 4}
 
 
-def varint(number: int) -> bytes:
-    """A zigzag varint of a number that is not negative."""
-    rest, out = number << 1, bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
+def signed_varint(number: int) -> bytes:
+    """A number that is not negative, where one might be (zigzag)."""
+    return varint(number << 1)
 
 
 _NULL: Final = b"\x01"
-_VARINTS: Final = [varint(number) for number in range(4096)]
+_VARINTS: Final = [signed_varint(number) for number in range(4096)]
 
 
 def _varint(number: int) -> bytes:
-    return _VARINTS[number] if number < 4096 else varint(number)
+    return _VARINTS[number] if number < 4096 else signed_varint(number)
 
 
 class Keyed(msgspec.Struct):

@@ -16,6 +16,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final
 
+from agent.varint import varint
+
 MARK: Final = b"\xf3\x89\x9a\xc2"
 
 _KEY_TABLE: Final = b"\x0a"
@@ -28,19 +30,9 @@ _KEY_0_THEN_DATA: Final = b"\x08\x00\x1a"
 def aggregated(documents: Iterable[bytes], key: str) -> bytes:
     """The record of these documents."""
     table = key.encode()
-    pieces = [_KEY_TABLE, _varint(len(table)), table]
+    pieces = [_KEY_TABLE, varint(len(table)), table]
     for document in documents:
-        head = _KEY_0_THEN_DATA + _varint(len(document))
-        pieces += (_RECORD, _varint(len(head) + len(document)), head, document)
+        head = _KEY_0_THEN_DATA + varint(len(document))
+        pieces += (_RECORD, varint(len(head) + len(document)), head, document)
     message = b"".join(pieces)
     return b"".join((MARK, message, hashlib.md5(message, usedforsecurity=False).digest()))
-
-
-def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; all but the last byte have the highest bit set."""
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)

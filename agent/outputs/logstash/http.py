@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Final
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Refused
 from agent.outputs.gzip import gzipped
+from agent.outputs.http_client.documents import CONTENT_TYPES, body_of
+from agent.outputs.http_client.refusal import LARGE_BYTES, refusal
 from agent.outputs.logstash.config import LogstashConfig
 from agent.outputs.logstash.connect import unreachable, without_password
 
 if TYPE_CHECKING:
     from agent.outputs.http_client.connection import Connection
 
-LARGE_BYTES: Final = 128 * 1024
-"""A request under which the connection breaks may have been refused for its size when it is this large, as sent."""
-
-_MEDIA_TYPES: Final = {"json": "application/json", "ndjson": "application/x-ndjson"}
 _MAX_SAID: Final = 200
 
 
@@ -32,7 +30,7 @@ class LogstashHttpOutput:
         self.id = config.id
         self._config = config
         self._connection: Connection | None = None
-        self._headers = {"content-type": _MEDIA_TYPES[config.format]}
+        self._headers = {"content-type": CONTENT_TYPES[config.format]}
         if config.compress:
             self._headers["content-encoding"] = "gzip"
 
@@ -47,11 +45,9 @@ class LogstashHttpOutput:
 
     async def send(self, batch: DeliveryBatch) -> Outcome:
         """Send once. A success is an answer for the whole batch: the input has no other."""
-        from agent.outputs.http_client.refusal import refusal
-
         if batch.count == 0:
             return Outcome()
-        body = _body(batch, self._config.format)
+        body = body_of(batch.documents(), self._config.format)
         if self._config.compress:
             body = gzipped(body)
         try:
@@ -85,10 +81,3 @@ class LogstashHttpOutput:
 
             self._connection = open_connection(self._config, self._config.hosts)
         return self._connection
-
-
-def _body(batch: DeliveryBatch, form: str) -> bytes:
-    """The documents as an array, one a line, or as lines."""
-    if form == "json":
-        return b"[%b]" % b",\n".join(batch.documents())
-    return b"\n".join((*batch.documents(), b""))

@@ -21,14 +21,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from agent.errors import NoAnswer, Paused, SendError
-from agent.outputs.http_client.refusal import refusal
+from agent.outputs.http_client.refusal import refusal, said
 from agent.outputs.instant import unix_ns
 from agent.outputs.loki.push import Entry, Labels
 
 MAX_BODY_CHARS: Final = 64 * 1024
 """So much of an answer is looked at."""
 
-_MAX_SAID_CHARS: Final = 400
 
 _TOO_OLD: Final = re.compile(r"has timestamp too old: [^,]+, oldest acceptable timestamp is: ([^\s',]+)")
 _TOO_FAR_BEHIND: Final = re.compile(r"entry too far behind\b[^']*?oldest acceptable timestamp is: ([^\s',]+)")
@@ -111,13 +110,6 @@ def _is_called(labels: Labels, name: str) -> bool:
 def _stream_name(labels: Labels) -> str:
     inner = ", ".join(f"{name}={_go_quoted(value)}" for name, value in labels)
     return f"{{{inner}}}"
-
-
-def said(body: bytes) -> str:
-    """What Loki says, in one bounded line."""
-    text = " ".join(body[: 4 * _MAX_SAID_CHARS].decode("utf-8", "replace").split())
-    text = "".join(c if c.isprintable() else "�" for c in text)
-    return text if len(text) <= _MAX_SAID_CHARS else text[: _MAX_SAID_CHARS - 1] + "…"
 
 
 def _go_quoted(value: str) -> str:

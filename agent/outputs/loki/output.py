@@ -5,7 +5,8 @@ from typing import Self
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import Refused, SendError
 from agent.outputs.http_client.client import HttpClient
-from agent.outputs.loki.answer import failure, is_taken, refusals, said
+from agent.outputs.http_client.refusal import said
+from agent.outputs.loki.answer import failure, is_taken, refusals
 from agent.outputs.loki.config import TENANT_HEADER, LokiConfig
 from agent.outputs.loki.push import Shape, push
 

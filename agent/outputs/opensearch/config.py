@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.config.fields import Secret
+from agent.outputs.aws.options import problems_of_keys
 from agent.outputs.elasticsearch.options import ClusterOptions, Hosts, NonEmpty
 
 
@@ -25,12 +26,7 @@ class AwsSigning(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that no single field shows: the field to point at, and a sentence."""
-        if (self.access_key_id is None) != (self.secret_access_key is None):
-            yield "access_key_id", "`access_key_id` and `secret_access_key` go together"
-        if self.session_token is not None and self.access_key_id is None:
-            yield "session_token", "`session_token` needs `access_key_id` and `secret_access_key`"
-        if self.profile is not None and self.access_key_id is not None:
-            yield "profile", "give either `profile` or keys"
+        yield from problems_of_keys(self)
 
 
 class OpensearchConfig(ClusterOptions, tag_field="type", tag="opensearch", kw_only=True, forbid_unknown_fields=True):

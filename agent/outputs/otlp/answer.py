@@ -11,11 +11,10 @@ from typing import Final
 import msgspec
 
 from agent.errors import NoAnswer, Paused, SendError
-from agent.outputs.http_client.refusal import refusal
+from agent.outputs.http_client.refusal import MAX_SAID_CHARS, one_line, refusal
 
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
-_MAX_SAID_CHARS: Final = 400
 
 
 class Malformed(ValueError):
@@ -50,10 +49,10 @@ def partial_success(headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
             rejected, said = inner.get(1, 0), inner.get(2, b"")
             if not isinstance(rejected, int) or not isinstance(said, bytes):
                 raise Malformed
-            return _count(rejected), _line(said.decode("utf-8", "replace"))
+            return _count(rejected), one_line(said.decode("utf-8", "replace"))
         if kind == _JSON:
             found = msgspec.json.decode(body, type=_Response).partial_success or _Partial()
-            return _count(int(found.rejected_log_records)), _line(found.error_message)
+            return _count(int(found.rejected_log_records)), one_line(found.error_message)
     except (ValueError, RecursionError):  # msgspec's errors are
         pass
     raise NoAnswer(f"the answer is not that of an OTLP server ({kind or 'no content type'}): is this address right?")
@@ -78,16 +77,10 @@ def _said(status: int, headers: Mapping[str, str], body: bytes) -> str:
         elif kind == _JSON:
             text = msgspec.json.decode(body, type=_Status).message
         else:
-            text = body[: 4 * _MAX_SAID_CHARS].decode("utf-8", "replace")
+            text = body[: 4 * MAX_SAID_CHARS].decode("utf-8", "replace")
     except (ValueError, RecursionError):
         pass
-    return _line(text) or f"status {status}"
-
-
-def _line(text: str) -> str:
-    """One line of bounded length."""
-    text = "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
-    return text if len(text) <= _MAX_SAID_CHARS else text[: _MAX_SAID_CHARS - 1] + "…"
+    return one_line(text) or f"status {status}"
 
 
 def _count(rejected: int) -> int:

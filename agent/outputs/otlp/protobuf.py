@@ -10,21 +10,13 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from agent.outputs.otlp.record import Record
+from agent.varint import varint
 
 _MAX_REMEMBERED: Final = 4096
 _MAX_REMEMBERED_CHARS: Final = 64
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-_LENGTHS: Final = [_varint(n) for n in range(1024)]
+_LENGTHS: Final = [varint(n) for n in range(1024)]
 _fixed64: Final = struct.Struct("<Q").pack
 _double: Final = struct.Struct("<d").pack
 
@@ -32,7 +24,7 @@ _double: Final = struct.Struct("<d").pack
 def _bytes(key: bytes, data: bytes) -> bytes:
     """A field that holds bytes, a string or a message; ``key`` is its number and the wire type 2."""
     size = len(data)
-    return key + (_LENGTHS[size] if size < 1024 else _varint(size)) + data
+    return key + (_LENGTHS[size] if size < 1024 else varint(size)) + data
 
 
 def request(records: Iterable[Record]) -> bytes:
@@ -116,7 +108,7 @@ def _value(value: Any) -> bytes:
     if type(value) is bool:
         return b"\x10\x01" if value else b"\x10\x00"
     if type(value) is int:
-        return b"\x18" + _varint(value & 0xFFFF_FFFF_FFFF_FFFF)
+        return b"\x18" + varint(value & 0xFFFF_FFFF_FFFF_FFFF)
     if type(value) is float:
         return b"\x21" + _double(value)
     if type(value) is list:

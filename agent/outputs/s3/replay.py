@@ -53,10 +53,4 @@ class Replay:
     async def _send(self, stream: str) -> None:
         waiting = self._waiting.pop(stream)
         batch = DeliveryBatch.of_documents(stream, waiting.ids, waiting.documents)
-        outcome = await resend(self._output, batch, self._config, self._tell)
-        done = self.done
-        done.delivered += batch.count - len(outcome.rejected) - len(outcome.retry)
-        done.duplicates += outcome.duplicates
-        done.not_taken += len(outcome.retry)
-        for reason in outcome.rejected.values():
-            done.refused[reason] = done.refused.get(reason, 0) + 1
+        self.done.add(batch.count, await resend(self._output, batch, self._config, self._tell))

@@ -14,8 +14,9 @@ from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, SendError
 from agent.outputs.elasticsearch import doubt
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.dialect import elasticsearch
-from agent.outputs.elasticsearch.output import LARGE_BYTES, ElasticsearchOutput
+from agent.outputs.elasticsearch.output import ElasticsearchOutput
 from agent.outputs.http_client.connection import Answer
+from agent.outputs.http_client.refusal import LARGE_BYTES
 from tests.fakes.batches import STREAM, batch_of, document
 from tests.fakes.elasticsearch import BeforeReading, FakeElasticsearch, Fault
 from tests.fakes.faults import (

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from agent.delivery.contract import Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
 from agent.outputs.http.config import HttpOutputConfig
-from agent.outputs.http.output import HttpOutput, body_of, idempotency_key
-from agent.outputs.http_client.client import LARGE_BYTES, MAX_REFUSED_IN_A_ROW
+from agent.outputs.http.output import HttpOutput, idempotency_key
+from agent.outputs.http_client.client import MAX_REFUSED_IN_A_ROW
+from agent.outputs.http_client.documents import body_of
+from agent.outputs.http_client.refusal import LARGE_BYTES
 from tests.fakes.certificates import make_certificates
 from tests.fakes.receiver import hangs_up, refuses, says_nothing
 from tests.fakes.webhook import Webhook

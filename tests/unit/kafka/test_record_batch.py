@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.outputs.kafka.config import Compression
-from agent.outputs.kafka.record_batch import Keyed, compressor, header, record_batch, records_of, varint
+from agent.outputs.kafka.record_batch import Keyed, compressor, header, record_batch, records_of, signed_varint
 
 RECORDS = st.lists(
     st.tuples(
@@ -24,7 +24,7 @@ RECORDS = st.lists(
 @given(st.integers(0, 2**31 - 1))
 def test_varint_is_read_back(number: int) -> None:
     """By aiokafka's own decoder, to its last byte."""
-    text = varint(number)
+    text = signed_varint(number)
     assert decode_varint(bytearray(text), 0) == (number, len(text))
 
 
