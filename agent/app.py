@@ -7,6 +7,7 @@ that what is read on the way down can still be sent.
 import asyncio
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from agent.delivery.contract import Output, Verifiable
 from agent.delivery.dead_letters.later import DeadLettersLater, keep_in_bounds
 from agent.delivery.loop import DeliveryLoop
 from agent.errors import ConfigError, ModeltailError, Retryable, SendError
+from agent.form import Form
 from agent.host import host
 from agent.inputs import InputConfig
 from agent.inputs.contract import Input, Stop
@@ -219,6 +221,13 @@ def make_when(config: OutputConfig) -> "When | None":
     return When(config.when)
 
 
+def form_for(outputs: Sequence[OutputConfig]) -> Form:
+    """The form in which the queue keeps records: the one most outputs send as it lies, of equals that of the first. An
+    output that wants some of the records only sends them one by one."""
+    wanted = Counter(output.form for output in outputs if output.form is not None and not output.when)
+    return wanted.most_common(1)[0][0] if wanted else Form.NDJSON
+
+
 def parser_for(component: InputConfig) -> Parser | None:
     """What takes the lines of this input apart; None when nobody asked for it."""
     if not (isinstance(component, LineOptions) and (component.preset or component.parse)):
@@ -340,7 +349,7 @@ async def _serve(
             await stack.enter_async_context(serve_status(config.status, view))
         inputs = [(i, make_input(i, queue.positions(i.id), child)) for i in config.inputs]
         view.inputs = {i.id: component for i, component in inputs if isinstance(component, ShowsProgress)}
-        pipeline = Pipeline(queue, run_id)
+        pipeline = Pipeline(queue, run_id, form_for(config.outputs))
         stop, model_stop = Stop(), Stop()
         async with asyncio.TaskGroup() as tasks:
             delivering = [tasks.create_task(loop.run(), name=f"deliver:{name}") for name, loop in loops.items()]

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 
+from agent.form import Form
 from agent.inputs.contract import Emit
 from agent.log import Log
 from agent.processors.normalise.levels import Level
@@ -20,12 +21,13 @@ _log = Log("pipeline")
 
 
 class Pipeline:
-    """Gives each batch its number within the run, which with the run id makes its record ids. One for the whole
-    process."""
+    """Gives each batch its number within the run, which with the run id makes its record ids, and its documents their
+    form. One for the whole process."""
 
-    def __init__(self, queue: Queue, run: str) -> None:
+    def __init__(self, queue: Queue, run: str, form: Form) -> None:
         self._queue = queue
         self._run = run
+        self._form = form
         self._numbers = itertools.count(1)
         self._shed = 0
 
@@ -39,7 +41,7 @@ class Pipeline:
             below = self._queue.shed_below
             if below is not None:
                 batch = self._without(batch, below)
-            documents = render(batch, self._run, next(self._numbers))
+            documents = render(batch, self._run, next(self._numbers), form=self._form)
             entry = Entry(batch.input, documents, batch.origin, batch.counts)
             await self._queue.append(entry, on_full, batch.patience_secs)
 

@@ -5,7 +5,7 @@ A record is never an object of its own here. Records travel together:
 * ``Batch``: what an input read in one go from one source: lines, and the position behind them.
 * ``Table``: records of a batch that have the same places filled, as columns of JSON text. This is what
   processors look at and change.
-* ``Documents``: records of one data stream, rendered as bulk-ready NDJSON. This is what the queue stores.
+* ``Documents``: records of one data stream, rendered. This is what the queue stores.
 
 Values are JSON text (``bytes`` or ``msgspec.Raw``, whichever is at hand) from the moment a line is decoded, so
 nothing can re-round a float or rewrite an escape on the way. They hold no newline.
@@ -16,6 +16,8 @@ import time
 from collections.abc import Sequence
 
 import msgspec
+
+from agent.form import Form
 
 MAX_BATCH_RECORDS = 4096
 """No input puts more records than this in one batch. It bounds the memory a block of tiny lines takes once
@@ -106,19 +108,21 @@ class Table(msgspec.Struct):
 
 
 class Documents(msgspec.Struct):
-    """Rendered records of one data stream: ``count`` pairs of an action line and a document, each line ended by a
-    newline.
+    """``count`` rendered records of one data stream: what ``form`` has for each, every line ended by a newline.
 
-    ``first`` is the index of the first record within its batch number; the ids run from there without gaps.
-    ``deflated`` is what the queue made of ``ndjson`` already: the frame's body and the CRC-32 of ``ndjson``.
+    ``first`` is the index of the first record within its batch number; the ids run from there without gaps. ``hour`` is
+    the one all their times lie in (``2026-11-22T10``, UTC), if that is known. ``deflated`` is what the queue made of
+    ``lines`` already: the length of the frame's text, the body, and the check.
     """
 
     stream: str
     batch: int
     first: int
     count: int
-    ndjson: bytes
-    deflated: tuple[bytes, int] | None = None
+    lines: bytes
+    form: Form = Form.BULK
+    hour: str = ""
+    deflated: tuple[int, bytes, int] | None = None
 
 
 def stream_name(dataset: str, namespace: str) -> str:

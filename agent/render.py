@@ -1,34 +1,38 @@
-"""Render: the rows of a batch's tables as bulk-ready NDJSON.
+"""Render: the rows of a batch's tables as lines of JSON, in the form the queue keeps (``agent.form``).
 
-Each record becomes two lines: ``{"create":{"_id":ID}}`` and the document, whose ``event.id`` is the same id. A
-document is constant pieces joined with the record's values, so no value is read, and none can become anything but a
-value: values hold no newline, and stand only where a value may stand.
+Each record becomes a document, whose ``event.id`` is its id, and what the form has beside it. A document is constant
+pieces joined with the record's values, so no value is read, and none can become anything but a value: values hold no
+newline, and stand only where a value may stand.
 
 The pieces are worked out once for records that fill the same places (``_layout``) and with a batch's constants folded
 in once per table; what is left per record is one slot in one ``join``.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
+from agent.form import Form, around_id
 from agent.record import MAX_BATCH_RECORDS, Batch, Documents, Table, stream_name
 from agent.values import Column, Value, quote
 
 MAX_CACHED_PLACES: Final = 128
 _FLAT: Final = ("fields", "labels")
 _FIRST: Final = ("@timestamp", "message", "log", "error", "ml", "gen_ai", "event")
-_ACTION: Final = b'{"create":{"_id":"'
-_NEXT: Final = b"\n" + _ACTION
 _ID: Final = "event.id"
+_TIME: Final = "@timestamp"
 
+_hour: Final = re.compile(rb'\n"(\d{4}-\d\d-\d\dT\d\d):').match
 _HEX: Final = [b"%x" % index for index in range(MAX_BATCH_RECORDS)]
 
 Tree = dict[str, "Tree | str"]
 
 
-def render(batch: Batch, run: str, batch_number: int, max_bytes: int = 4 * 1024**2) -> list[Documents]:
+def render(
+    batch: Batch, run: str, batch_number: int, max_bytes: int = 4 * 1024**2, form: Form = Form.BULK
+) -> list[Documents]:
     """The documents of a batch, by data stream, in the order of its lines.
 
     Ids are ``record_id(run, batch_number, index)``; the index runs over the whole batch without gaps, one data stream
@@ -43,25 +47,40 @@ def render(batch: Batch, run: str, batch_number: int, max_bytes: int = 4 * 1024*
     prefix = f"{run}-{batch_number:x}-".encode()
     for stream, tables in streams.items():
         count = sum(len(table.rows) for table in tables)
-        ndjson = (
-            _render_one(tables[0], prefix, range(first, first + count))
+        lines = (
+            _render_one(tables[0], prefix, form, range(first, first + count))
             if len(tables) == 1
-            else _render_many(tables, prefix, first)
+            else _render_many(tables, prefix, form, first)
         )
-        made += _split(Documents(stream, batch_number, first, count, ndjson), max_bytes)
+        hour = hour_of(tables) if form is Form.NDJSON else ""
+        made += _split(Documents(stream, batch_number, first, count, lines, form, hour), max_bytes)
         first += count
     return made
 
 
-def _render_one(table: Table, prefix: bytes, indexes: range) -> bytes:
-    """The two lines of every row of a table; ``indexes`` end their ids."""
-    return b"".join(_parts(table, prefix, _HEX[indexes.start : indexes.stop])[0])
+def hour_of(tables: Sequence[Table]) -> str:
+    """The hour, as ``2026-11-22T10``, that every record's time begins with and is in UTC; empty if there is none."""
+    hours = set()
+    for table in tables:
+        constant = [table.constants.get(_TIME, b"")]
+        column = table.columns[table.places.index(_TIME)] if _TIME in table.places else constant
+        times = b"\n%b\n" % b"\n".join(column)  # values hold no newline, so what is counted are their ends
+        found = _hour(times)
+        if found is None or not times.count(found[0]) == times.count(b'Z"\n') == len(column):
+            return ""
+        hours.add(found[1])
+    return hours.pop().decode() if len(hours) == 1 else ""
 
 
-def _parts(table: Table, prefix: bytes, ids: Column) -> tuple[list[Value], int]:
-    """What the two lines of every row of a table consist of, and how many parts that is per row. ``ids`` end the rows'
+def _render_one(table: Table, prefix: bytes, form: Form, indexes: range) -> bytes:
+    """The lines of every row of a table; ``indexes`` end their ids."""
+    return b"".join(_parts(table, prefix, form, _HEX[indexes.start : indexes.stop])[0])
+
+
+def _parts(table: Table, prefix: bytes, form: Form, ids: Column) -> tuple[list[Value], int]:
+    """What the lines of every row of a table consist of, and how many parts that is per row. ``ids`` end the rows'
     ids."""
-    pieces, places = _fold(table, prefix)
+    pieces, places = _fold(table, prefix, form)
     stride = 2 * len(places) + 1
     parts: list[Value] = [b""] * stride
     parts[::2] = pieces
@@ -73,7 +92,7 @@ def _parts(table: Table, prefix: bytes, ids: Column) -> tuple[list[Value], int]:
     return parts, stride
 
 
-def _render_many(tables: Sequence[Table], prefix: bytes, first: int) -> bytes:
+def _render_many(tables: Sequence[Table], prefix: bytes, form: Form, first: int) -> bytes:
     """The same for several tables whose rows lie among one another: the rows of the largest in runs, between those of
     the others."""
     main = max(tables, key=lambda table: len(table.rows))
@@ -88,8 +107,8 @@ def _render_many(tables: Sequence[Table], prefix: bytes, first: int) -> bytes:
         other_ids[which].append(_HEX[end + i])
         begin = end
     main_ids += _HEX[begin + first + len(between) : len(main.rows) + first + len(between)]
-    parts, stride = _parts(main, prefix, main_ids)
-    rendered = [_parts(table, prefix, ids) for table, ids in zip(others, other_ids, strict=True)]
+    parts, stride = _parts(main, prefix, form, main_ids)
+    rendered = [_parts(table, prefix, form, ids) for table, ids in zip(others, other_ids, strict=True)]
     out: list[Value] = []
     begin = 0
     for (_, which, at), end in zip(between, ends, strict=True):
@@ -103,27 +122,29 @@ def _render_many(tables: Sequence[Table], prefix: bytes, first: int) -> bytes:
 
 def _split(documents: Documents, max_bytes: int) -> Iterable[Documents]:
     """The documents in parts of at most ``max_bytes``, cut between records."""
-    if len(documents.ndjson) <= max_bytes:
+    if len(documents.lines) <= max_bytes:
         yield documents
         return
-    records = documents.ndjson[len(_ACTION) : -1].split(_NEXT)
-    overhead = len(_NEXT)
+    begin, _ = around_id(documents.form)
+    records = documents.lines[len(begin) : -1].split(b"\n" + begin)
+    overhead = len(begin) + 1
     start, size = 0, 0
     for at, record in enumerate([*records, b""]):
         grown = size + overhead + len(record)
         if at == len(records) or (grown > max_bytes and at > start):
-            ndjson = _ACTION + _NEXT.join(records[start:at]) + b"\n"
-            yield Documents(documents.stream, documents.batch, documents.first + start, at - start, ndjson)
+            lines = b"%b%b\n" % (begin, (b"\n" + begin).join(records[start:at]))
+            part = (documents.first + start, at - start, lines, documents.form, documents.hour)
+            yield Documents(documents.stream, documents.batch, *part)
             start, grown = at, overhead + len(record)
         size = grown
 
 
-def _fold(table: Table, prefix: bytes) -> tuple[list[bytes], list[str]]:
+def _fold(table: Table, prefix: bytes, form: Form) -> tuple[list[bytes], list[str]]:
     """Constant pieces, and the places whose values go between them."""
     known = (*table.places, *table.constants)
     layout = _cached_layout if len(known) <= MAX_CACHED_PLACES else _layout
-    pieces, between = [_ACTION + prefix], [_ID]
-    pending = b'"}}\n'
+    begin, pending = around_id(form)
+    pieces, between = ([begin + prefix], [_ID]) if begin else ([], [])
     for text, place in layout(known):
         pending += text
         if place is None:
@@ -140,14 +161,15 @@ def _fold(table: Table, prefix: bytes) -> tuple[list[bytes], list[str]]:
 
 
 def _layout(places: tuple[str, ...]) -> list[tuple[bytes, str | None]]:
-    """The document with these places: what stands before each place's value, in order, and what stands behind the
-    last."""
+    """The document with these places, but for its first brace: what stands before each place's value, in order, and
+    what stands behind the last."""
     tree: Tree = {}
     for place in (_ID, *places):
         _plant(tree, place)
     slots: list[tuple[bytes, str | None]] = []
     behind = _write(tree, b"", slots, top=True)
-    return [*slots, (behind, None)]
+    text, first = slots[0]
+    return [(text.removeprefix(b"{"), first), *slots[1:], (behind, None)]
 
 
 _cached_layout: Final = lru_cache(maxsize=512)(_layout)

@@ -10,6 +10,7 @@ import msgspec
 
 from agent.app import parser_for, processors_for
 from agent.config.root import AgentConfig
+from agent.form import Form
 from agent.inputs import InputConfig
 from agent.inputs.line_assembler import LineAssembler
 from agent.inputs.line_batch import LineBatches, label_constants
@@ -70,8 +71,8 @@ class Trial:
         for process in self._processors:
             batch = process(batch)
         self._batches += 1
-        made = render(batch, self._run, self._batches)
-        bodies = [body for part in made for body in part.ndjson.split(b"\n")[1::2]]
+        made = render(batch, self._run, self._batches, form=Form.NDJSON)
+        bodies = [body for part in made for body in part.lines.split(b"\n")[:-1]]
         places = {
             row: {place: bytes(column[at]) for place, column in zip(table.places, table.columns, strict=True)}
             for table in batch.tables

@@ -6,22 +6,22 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from agent.queue.frame import Frame, inflate
-from agent.record import record_id
+from agent.form import Form
+from agent.queue.frame import Frame, documents_in, ids_of
 
 
 class DeliveryBatch:
     """Records of one data stream on their way to one output, in queue order.
 
-    ``frames`` are whole frames as they lie on disk (deflated, each ended by a sync flush): an output whose wire is gzip
-    can send them as they are. When records were picked out of frames (``subset``) or re-made (``of_documents``)
-    ``frames`` is empty and only ``ids`` and ``documents()`` speak. ``attempt`` counts from 1; ``in_doubt`` is True when
-    an earlier attempt had no answer, so some records may have arrived. ``cursor_after`` is the output's cursor as it
-    will be once the whole batch is delivered, as opaque bytes: an output that has transactions stores it in the same
-    one. Only whole batches of an ``ordered`` output, or all it wants of them, have it. ``hints`` belongs to the
-    delivery loop: how many answers in a row spoke for the batch being too large without saying so. ``is_rescued`` says
-    that the documents are what ``Output.rescue`` made: what refused them before (an ingest pipeline, say) is to be gone
-    around.
+    ``frames`` are whole frames as they lie on disk (deflated, each ended by a sync flush): an output whose wire is
+    that of their ``form`` can send them as they are. When records were picked out of frames (``subset``) or re-made
+    (``of_documents``) ``frames`` is empty and only ``ids`` and ``documents()`` speak. ``attempt`` counts from 1;
+    ``in_doubt`` is True when an earlier attempt had no answer, so some records may have arrived. ``cursor_after``
+    is the output's cursor as it will be once the whole batch is delivered, as opaque bytes: an output that has
+    transactions stores it in the same one. Only whole batches of an ``ordered`` output, or all it wants of them,
+    have it. ``hints`` belongs to the delivery loop: how many answers in a row spoke for the batch being too large
+    without saying so. ``is_rescued`` says that the documents are what ``Output.rescue`` made: what refused them
+    before (an ingest pipeline, say) is to be gone around.
     """
 
     __slots__ = (
@@ -55,19 +55,19 @@ class DeliveryBatch:
 
     @property
     def bodies(self) -> Sequence[bytes]:
-        """The deflated documents of ``frames``, one each: action line and document by turns, every line ended by a
-        newline."""
+        """The deflated texts of ``frames``, one each."""
         return self._bodies
+
+    @property
+    def form(self) -> Form | None:
+        """The form of all frames; None when they have several, or there are none."""
+        forms = {frame.form for frame in self.frames}
+        return forms.pop() if len(forms) == 1 else None
 
     def ids(self) -> list[str]:
         """The record ids, in order."""
         if self._ids is None:
-            self._ids = [
-                record_id(frame.run, part.batch, part.first + i)
-                for frame in self.frames
-                for part in frame.parts
-                for i in range(part.count)
-            ]
+            self._ids = [record for frame in self.frames for record in ids_of(frame)]
         return self._ids
 
     def documents(self) -> list[bytes]:
@@ -75,7 +75,7 @@ class DeliveryBatch:
         if self._documents is None:
             documents: list[bytes] = []
             for frame, body in zip(self.frames, self._bodies, strict=True):
-                documents += inflate(frame, body).split(b"\n")[1:-1:2]
+                documents += documents_in(frame, body)
             self._documents = documents
         return self._documents
 

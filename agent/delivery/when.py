@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from agent.delivery.contract import DeliveryBatch
 from agent.delivery.wanted import Wanted, all_of
 from agent.errors import ConfigError
+from agent.form import documents
 from agent.query.language import Query, parse
 from agent.query.select import may_select, select
 from agent.queue.frame import inflate
@@ -29,22 +30,22 @@ class When:
     def of(self, batch: DeliveryBatch) -> Wanted:
         """What the output wants of a batch of whole frames."""
         places: list[int] = []
-        documents: list[bytes] = []
+        wanted: list[bytes] = []
         by_frame: list[int] = []
         first = 0
         for frame, body in zip(batch.frames, batch.bodies, strict=True):
-            lines = inflate(frame, body)
+            text = inflate(frame, body)
             chosen: list[int] = []
-            if may_select(self._queries, lines):
-                here = lines.split(b"\n")[1:-1:2]
+            if may_select(self._queries, text):
+                here = documents(frame.form, text)
                 chosen = select(self._queries, here)
-                documents += [here[i] for i in chosen]
+                wanted += [here[i] for i in chosen]
             places += [first + i for i in chosen]
             by_frame.append(len(chosen))
             first += frame.count
         if len(places) == batch.count:
             return all_of(batch)
         ids = batch.ids() if places else []
-        part = DeliveryBatch.of_documents(batch.stream, [ids[i] for i in places], documents)
+        part = DeliveryBatch.of_documents(batch.stream, [ids[i] for i in places], wanted)
         part.attempt, part.in_doubt = batch.attempt, batch.in_doubt
         return Wanted(part, places, by_frame)

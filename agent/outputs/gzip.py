@@ -1,8 +1,28 @@
-"""What HTTP bodies and objects are compressed with."""
+"""What HTTP bodies and objects are compressed with.
+
+Raw deflate that ends with a sync flush ends on a byte boundary and holds no final block: any number of such pieces
+between a gzip header and an empty final block is one gzip member (RFC 1952). Its checksum is computed from theirs,
+without looking at a byte. The bodies of the queue's frames are such pieces.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from isal import isal_zlib
 
-_GZIP_WINDOW = 31
+_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_FINAL_BLOCK: Final = b"\x03\x00"
+_TRAILER: Final = struct.Struct("<II")
+_GZIP_WINDOW: Final = 31
+
+
+class Piece(NamedTuple):
+    """Raw deflate ended by a sync flush; length and CRC-32 of what it inflates to."""
+
+    deflated: bytes
+    length: int
+    crc: int
 
 
 def gzipped(data: bytes) -> bytes:
@@ -10,3 +30,14 @@ def gzipped(data: bytes) -> bytes:
     compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, _GZIP_WINDOW)
     compressed: bytes = compressor.compress(data) + compressor.flush()
     return compressed
+
+
+def gzip_of(pieces: Iterable[Piece]) -> list[bytes]:
+    """The gzip member of these pieces, as buffers to be sent one behind the other: nothing is copied."""
+    crc = length = 0
+    buffers = [_HEADER]
+    for piece in pieces:
+        buffers.append(piece.deflated)
+        crc = isal_zlib.crc32_combine(crc, piece.crc, piece.length)
+        length += piece.length
+    return [*buffers, _FINAL_BLOCK + _TRAILER.pack(crc, length & 0xFFFFFFFF)]

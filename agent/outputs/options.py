@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from agent.config.fields import QueryText
 from agent.delivery.config import DeliveryConfig
+from agent.form import Form
 
 Start = Annotated[
     Literal["now", "oldest"],
@@ -34,6 +35,12 @@ class OutputOptions(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     delivery: Annotated[DeliveryConfig, Meta(description="Batching, concurrency and retry.")] = msgspec.field(
         default_factory=DeliveryConfig
     )
+
+    @property
+    def form(self) -> Form | None:
+        """The form in which this output sends the queue's frames as they lie; None when it takes documents one by
+        one."""
+        return None
 
 
 class TlsClientOptions(OutputOptions, kw_only=True, forbid_unknown_fields=True):

@@ -7,11 +7,10 @@ import msgspec
 
 from agent.queue.cursor import Cursor
 from agent.queue.disk import Disk
-from agent.queue.frame import Damaged, Frame, inflate
+from agent.queue.frame import Damaged, Frame, documents_in, ids_of
 from agent.queue.span import Span
 from agent.queue.verify import Finding
 from agent.queue.walk import Contradiction, Entered, Good, Unfinished, Walk
-from agent.record import record_id
 
 _encode = msgspec.json.Encoder().encode
 
@@ -43,7 +42,7 @@ def export(
                 if not frame.count or (not_done_by is not None and not_done_by.is_done(frame.seq)):
                     continue
                 try:
-                    documents = inflate(frame, piece.stored.body).split(b"\n")[1:-1:2]
+                    documents = documents_in(frame, piece.stored.body)
                 except Damaged as damage:
                     exported.findings += 1
                     tell(Contradiction(piece.name.text, frame.offset, damage.reason))
@@ -51,7 +50,7 @@ def export(
                 chosen = range(len(documents))
                 picked = [i for i in chosen if span.is_everything or span.picks(documents[i])]
                 if picked:
-                    ids = _ids(frame) if with_ids else []
+                    ids = ids_of(frame) if with_ids else []
                     lines = (_line(frame, ids[i], documents[i]) if ids else documents[i] for i in picked)
                     write(b"\n".join(lines) + b"\n")
                     exported.records += len(picked)
@@ -61,10 +60,6 @@ def export(
                 exported.findings += 1
                 tell(finding)
     return exported
-
-
-def _ids(frame: Frame) -> list[str]:
-    return [record_id(frame.run, part.batch, part.first + i) for part in frame.parts for i in range(part.count)]
 
 
 def _line(frame: Frame, record: str, document: bytes) -> bytes:

@@ -11,19 +11,20 @@ A frame is a fixed head, a meta block and a body. All numbers are little-endian:
         28     8  total      records appended to this queue before this frame, over its whole life
         36     4  count      records in this frame
         40     4  raw_len    bytes of the body once inflated
-        44     4  raw_crc    CRC-32 of the body once inflated
-        48     2  flags      bit 0: MORE, the group goes on in the next frame
+        44     4  raw_check  the form's check of the body once inflated: CRC-32 or Adler-32
+        48     2  flags      bit 0: MORE, the group goes on in the next frame; bits 1 and 2: the form
         50     2  zero
         52   ...  meta       msgpack of Meta
-       ...   ...  body       raw deflate (RFC 1951) ended by a sync flush, so that bodies join into one gzip member
+       ...   ...  body       raw deflate (RFC 1951) ended by a sync flush, so that bodies join into one gzip member, or
+                              one becomes a zlib stream, without looking at a byte
 
 What one append writes is a group: frames in a row in one segment, all but the last flagged MORE. Only the last frame of
 a group carries origins and counts; a group without its end never happened, and recovery drops it. So it does with what
 lies behind a frame that is missing and that nothing says was ever durable: after a power cut, writes since the last
 sync may be there without those before them.
 
-The body is bulk-ready NDJSON: action line and document by turns. ``total`` is what makes damage countable: the
-difference between two readable frames says exactly how many records lay between them.
+What the body holds is said by the form (``agent.form``). ``total`` is what makes damage countable: the difference
+between two readable frames says exactly how many records lay between them.
 """
 
 import struct
@@ -32,11 +33,15 @@ from typing import Final, cast
 import msgspec
 from isal import isal_zlib
 
-from agent.record import Counts, Origin
+from agent.form import Form, check_of, documents
+from agent.record import Counts, Origin, record_id
 
 HEAD: Final = struct.Struct("<8sIIIQQIIIHH")
 MARK_LEN: Final = 8
 MORE: Final = 1
+_FORM_SHIFT: Final = 1
+_FORM_MASK: Final = 3
+_FORMS: Final = {int(form): form for form in Form}
 MAX_META_BYTES: Final = 64 * 1024**2
 MAX_BODY_BYTES: Final = 1024**3
 
@@ -55,7 +60,7 @@ class Meta(msgspec.Struct, array_like=True):
 
     ``origins`` are the positions this group moves; ``counts`` the cumulative counts of the inputs this group touches;
     ``durable`` is the last frame that was durable when this group was written. All are empty but in the last frame of a
-    group.
+    group. ``hour`` is the one the times of all records lie in, as ``2026-11-22T10``, if that was known.
     """
 
     run: str
@@ -64,6 +69,7 @@ class Meta(msgspec.Struct, array_like=True):
     origins: list[Origin] = []
     counts: dict[str, Counts] = {}
     durable: int = 0
+    hour: str = ""
 
 
 class Frame(msgspec.Struct):
@@ -73,7 +79,7 @@ class Frame(msgspec.Struct):
     total: int
     count: int
     raw_len: int
-    raw_crc: int
+    raw_check: int
     flags: int
     meta: Meta
     body_len: int
@@ -91,6 +97,11 @@ class Frame(msgspec.Struct):
         return self.meta.stream
 
     @property
+    def hour(self) -> str:
+        """The hour the times of all records lie in; empty when that is not known."""
+        return self.meta.hour
+
+    @property
     def parts(self) -> list[Part]:
         """The batches the records came in, for their ids."""
         return self.meta.parts
@@ -99,6 +110,11 @@ class Frame(msgspec.Struct):
     def more(self) -> bool:
         """Whether the group goes on in the next frame."""
         return bool(self.flags & MORE)
+
+    @property
+    def form(self) -> Form:
+        """In which form the records lie here."""
+        return _FORMS[self.flags >> _FORM_SHIFT & _FORM_MASK]
 
     @property
     def size(self) -> int:
@@ -131,23 +147,38 @@ _encode_meta = msgspec.msgpack.Encoder().encode
 _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 
 
-def deflate(ndjson: bytes) -> tuple[bytes, int]:
-    """The body for these documents, and their CRC-32. Releases the interpreter lock while it works."""
+def flags_of(form: Form, *, more: bool) -> int:
+    """The flags of a frame in this form; ``more`` if its group goes on."""
+    return int(form) << _FORM_SHIFT | (MORE if more else 0)
+
+
+def deflate(text: bytes | bytearray, form: Form = Form.BULK) -> tuple[bytes, int]:
+    """The body for this text, and its check. Releases the interpreter lock while it works."""
     compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
-    body = compressor.compress(ndjson) + compressor.flush(isal_zlib.Z_SYNC_FLUSH)
-    return body, isal_zlib.crc32(ndjson)
+    body = compressor.compress(text) + compressor.flush(isal_zlib.Z_SYNC_FLUSH)
+    return body, check_of(form, text)
 
 
 def inflate(frame: Frame, body: bytes) -> bytes:
-    """The documents of a frame. Raises ``Damaged`` when they are not what was written."""
+    """The text of a frame. Raises ``Damaged`` when it is not what was written."""
     try:
         decompressor = isal_zlib.decompressobj(-15)
-        ndjson: bytes = decompressor.decompress(body, frame.raw_len) if frame.raw_len else b""
+        text: bytes = decompressor.decompress(body, frame.raw_len) if frame.raw_len else b""
     except _NOT_DEFLATED as error:
         raise Damaged("body does not inflate") from error
-    if len(ndjson) != frame.raw_len or isal_zlib.crc32(ndjson) != frame.raw_crc:
+    if len(text) != frame.raw_len or (text and check_of(frame.form, text) != frame.raw_check):
         raise Damaged("body inflates to something else")
-    return ndjson
+    return text
+
+
+def documents_in(frame: Frame, body: bytes) -> list[bytes]:
+    """The documents of a frame, without newlines, in order of their ids. Raises ``Damaged`` as ``inflate`` does."""
+    return documents(frame.form, inflate(frame, body))
+
+
+def ids_of(frame: Frame) -> list[str]:
+    """The ids of a frame's records, in order."""
+    return [record_id(frame.run, part.batch, part.first + i) for part in frame.parts for i in range(part.count)]
 
 
 def encode(mark: bytes, frame: Frame, body: bytes) -> list[bytes]:
@@ -155,9 +186,8 @@ def encode(mark: bytes, frame: Frame, body: bytes) -> list[bytes]:
     ``frame.meta_len``."""
     meta = _encode_meta(frame.meta)
     frame.meta_len = len(meta)
-    head = HEAD.pack(
-        mark, 0, len(meta), len(body), frame.seq, frame.total, frame.count, frame.raw_len, frame.raw_crc, frame.flags, 0
-    )
+    numbers = (frame.seq, frame.total, frame.count, frame.raw_len, frame.raw_check, frame.flags)
+    head = HEAD.pack(mark, 0, len(meta), len(body), *numbers, 0)
     behind_crc = head[MARK_LEN + 4 :]
     crc = isal_zlib.crc32(body, isal_zlib.crc32(meta, isal_zlib.crc32(behind_crc)))
     return [mark, crc.to_bytes(4, "little") + behind_crc, meta, body]
@@ -181,7 +211,7 @@ def decode(buffer: bytes, mark: bytes, offset: int) -> tuple[Frame, bytes]:
     size = frame_size(buffer, mark)
     if len(buffer) != size:
         raise Damaged("cut short")
-    _, crc, meta_len, body_len, seq, total, count, raw_len, raw_crc, flags, _ = HEAD.unpack_from(buffer)
+    _, crc, meta_len, body_len, seq, total, count, raw_len, raw_check, flags, _ = HEAD.unpack_from(buffer)
     view = memoryview(buffer)
     if isal_zlib.crc32(view[MARK_LEN + 4 :]) != crc:
         raise Damaged("checksum does not hold")
@@ -189,8 +219,10 @@ def decode(buffer: bytes, mark: bytes, offset: int) -> tuple[Frame, bytes]:
         meta = _decode_meta(view[HEAD.size : HEAD.size + meta_len])
     except msgspec.DecodeError as error:
         raise Damaged("meta block is not readable") from error
+    if flags >> _FORM_SHIFT & _FORM_MASK not in _FORMS:
+        raise Damaged("records in a form that this version does not know")
     frame = Frame(
-        seq=seq, total=total, count=count, raw_len=raw_len, raw_crc=raw_crc, flags=flags,
+        seq=seq, total=total, count=count, raw_len=raw_len, raw_check=raw_check, flags=flags,
         meta_len=meta_len, body_len=body_len, meta=meta, offset=offset,
     )  # fmt: skip
     return frame, bytes(view[HEAD.size + meta_len :])

@@ -2,8 +2,9 @@
 
 import msgspec
 
+from agent.form import Form, packed
 from agent.queue import frame as frames
-from agent.queue.frame import MORE, Frame, Meta, Part, Stored
+from agent.queue.frame import Frame, Meta, Part, Stored, flags_of
 from agent.record import Counts, Documents, Origin
 
 FRAME_BYTES = 4 * 1024**2
@@ -23,7 +24,7 @@ class Entry(msgspec.Struct):
     @property
     def raw_bytes(self) -> int:
         """Bytes of the documents, uncompressed; they never take more than this on disk."""
-        return sum(len(d.ndjson) for d in self.documents)
+        return sum(len(d.lines) for d in self.documents)
 
 
 class Group(msgspec.Struct):
@@ -65,7 +66,7 @@ def encode_group(
     encoded: list[list[bytes]] = []
     stored: list[Stored] = []
     for i, documents in enumerate(pieces):
-        raw_len, body, raw_crc = _body(documents)
+        raw_len, body, raw_check = _body(documents)
         last = i == len(pieces) - 1
         meta = Meta(
             run=run,
@@ -74,6 +75,7 @@ def encode_group(
             origins=origins if last else [],
             counts=counts if last else {},
             durable=durable if last else 0,
+            hour=documents[0].hour if len({d.hour for d in documents}) == 1 else "",
         )
         seq += 1
         frame = Frame(
@@ -81,8 +83,8 @@ def encode_group(
             total=total,
             count=sum(d.count for d in documents),
             raw_len=raw_len,
-            raw_crc=raw_crc,
-            flags=0 if last else MORE,
+            raw_check=raw_check,
+            flags=flags_of(documents[0].form if documents else Form.BULK, more=not last),
             meta=meta,
             body_len=len(body),
         )
@@ -99,33 +101,38 @@ def deflate_large(entry: Entry) -> None:
     ``encode_group``, which deflates it with its neighbours.
     """
     for documents in entry.documents:
-        if len(documents.ndjson) >= ALONE_BYTES:
-            documents.deflated = frames.deflate(documents.ndjson)
+        if len(documents.lines) >= ALONE_BYTES:
+            documents.deflated = _deflated(documents.form, documents.lines)
 
 
 def _body(piece: list[Documents]) -> tuple[int, bytes, int]:
-    """Of a frame with these documents: their length uncompressed, the body, and their CRC-32."""
+    """Of a frame with these documents: the length of its text, the body, and the check."""
     if len(piece) == 1 and piece[0].deflated is not None:
-        return (len(piece[0].ndjson), *piece[0].deflated)
-    ndjson = b"".join(d.ndjson for d in piece)
-    return (len(ndjson), *frames.deflate(ndjson)) if ndjson else (0, b"", 0)
+        return piece[0].deflated
+    lines = b"".join(d.lines for d in piece)
+    return _deflated(piece[0].form, lines) if lines else (0, b"", 0)
+
+
+def _deflated(form: Form, lines: bytes) -> tuple[int, bytes, int]:
+    text = packed(form, lines)
+    return (len(text), *frames.deflate(text, form))
 
 
 def _cut(entries: list[Entry]) -> list[list[Documents]]:
-    """The documents of all entries by data stream, in pieces of about ``FRAME_BYTES``."""
-    by_stream: dict[str, list[Documents]] = {}
+    """The documents of all entries by data stream and form, in pieces of about ``FRAME_BYTES``."""
+    by_stream: dict[tuple[str, Form], list[Documents]] = {}
     for entry in entries:
         for documents in entry.documents:
-            by_stream.setdefault(documents.stream, []).append(documents)
+            by_stream.setdefault((documents.stream, documents.form), []).append(documents)
     pieces: list[list[Documents]] = []
     for documents_list in by_stream.values():
         size = 0
         piece: list[Documents] = []
         for documents in documents_list:
-            if piece and (documents.deflated or piece[-1].deflated or size + len(documents.ndjson) > FRAME_BYTES):
+            if piece and (documents.deflated or piece[-1].deflated or size + len(documents.lines) > FRAME_BYTES):
                 pieces.append(piece)
                 piece, size = [], 0
             piece.append(documents)
-            size += len(documents.ndjson)
+            size += len(documents.lines)
         pieces.append(piece)
     return pieces

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from agent.form import documents, parts_with_id
 from agent.queue.cursor import PREFIX, Cursor
 from agent.queue.disk import Disk
-from agent.queue.frame import Damaged, Stored, inflate
+from agent.queue.frame import Damaged, Stored, ids_of, inflate
 from agent.queue.lock import in_use
 from agent.queue.walk import (
     Contradiction,
@@ -27,7 +28,6 @@ from agent.queue.walk import (
     read_cursors,
 )  # fmt: skip
 from agent.queue.wording import counted, plain
-from agent.record import record_id
 
 Finding = Damage | Unfinished | Missing | Contradiction
 
@@ -145,15 +145,16 @@ def _inside(good: Good) -> Iterator[Contradiction]:
     """What is wrong with a frame whose checksum holds: it was written wrongly."""
     frame = good.stored.frame
     try:
-        lines = inflate(frame, good.stored.body).split(b"\n")
-    except Damaged as damage:
-        yield Contradiction(good.name.text, frame.offset, damage.reason)
+        text = inflate(frame, good.stored.body)
+        named, found = parts_with_id(frame.form, text), documents(frame.form, text)
+    except (Damaged, ValueError) as damage:
+        yield Contradiction(good.name.text, frame.offset, str(damage))
         return
-    ids = [record_id(frame.run, part.batch, part.first + i) for part in frame.parts for i in range(part.count)]
-    if len(ids) != frame.count or len(lines) - 1 != 2 * frame.count:
-        text = f"{frame.count} records are said to be in it, but there are {len(lines) - 1} lines and {len(ids)} ids"
-        yield Contradiction(good.name.text, frame.offset, text)
-    elif any(record.encode() not in line for record, line in zip(ids, lines[:-1:2], strict=True)):
+    ids = ids_of(frame)
+    if not len(ids) == len(named) == len(found) == frame.count:
+        said = f"{frame.count} records are said to be in it, but there are {len(found)} documents and {len(ids)} ids"
+        yield Contradiction(good.name.text, frame.offset, said)
+    elif any(record.encode() not in part for record, part in zip(ids, named, strict=True)):
         yield Contradiction(good.name.text, frame.offset, "its documents do not have the ids it says")
 
 

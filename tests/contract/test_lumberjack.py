@@ -11,7 +11,7 @@ from agent.errors import CutOff, NoAnswer, Paused, Retryable, SendError
 from agent.outputs.logstash.config import LogstashConfig
 from agent.outputs.logstash.lumberjack import STRIKES, LumberjackOutput
 from agent.outputs.logstash.windows import Patience
-from tests.fakes.batches import batch_of, document
+from tests.fakes.batches import document, named_batch_of
 from tests.fakes.lumberjack import (
     FakeLumberjack,
     Fault,
@@ -33,7 +33,7 @@ Story = Callable[[LumberjackOutput, FakeLumberjack], Awaitable[None]]
 
 def of(count: int) -> DeliveryBatch:
     """A batch of so many records."""
-    return batch_of([document(i) for i in range(count)])
+    return named_batch_of([document(i) for i in range(count)])
 
 
 def play(story: Story, *, knows_knocking: bool = True, **settings: Any) -> FakeLumberjack:
@@ -78,7 +78,7 @@ def test_batch_goes_out_in_windows_over_one_connection() -> None:
 
 def test_small_frames_share_a_window_and_large_ones_take_several() -> None:
     """Whole frames together where they fit, each record once, in order."""
-    batch = batch_of(*([document(i) for i in range(count)] for count in (1, 1, 2000, 47, 5000, 3)))
+    batch = named_batch_of(*([document(i) for i in range(count)] for count in (1, 1, 2000, 47, 5000, 3)))
 
     async def story(output: LumberjackOutput, server: FakeLumberjack) -> None:
         assert await output.send(batch) == Outcome()

@@ -141,7 +141,7 @@ def test_records_are_created_under_their_ids(path: Path) -> None:
     assert name == "elasticsearch"
     assert settings["action"] == "create"
     assert settings["data_stream"] == "false"
-    assert settings["document_id"] == ("%{[@metadata][_id]}" if path.stem == "lumberjack" else "%{[event][id]}")
+    assert settings["document_id"] == "%{[event][id]}"
     index = settings["index"].replace("%{[data_stream][dataset]}", "a.b").replace("%{[data_stream][namespace]}", "c")
     assert index == data_stream_name("logs-{dataset}-{namespace}", "a.b-c")
 

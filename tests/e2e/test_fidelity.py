@@ -17,6 +17,7 @@ from agent.delivery.contract import Output
 from agent.delivery.dead_letters.config import DeadLettersConfig
 from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
+from agent.form import Form
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.output import ElasticsearchOutput
 from agent.outputs.local.config import LocalConfig
@@ -103,7 +104,7 @@ async def _through(folder: Path, lines: list[bytes], outputs: list[Output]) -> N
     """All lines through the real pipeline and queue to every output, until each is through with them."""
     run = RunId().text
     async with asyncio.timeout(60), open_queue(QueueConfig(path=folder / "queue", min_free=0), run) as queue:
-        emit = Pipeline(queue, run).emit_through([Normaliser()], "block")
+        emit = Pipeline(queue, run, Form.BULK).emit_through([Normaliser()], "block")
         loops = []
         for output in outputs:
             subscription = queue.subscribe(output.id, from_oldest=True)

@@ -63,7 +63,7 @@ def normalised(lines: list[bytes]) -> dict[str, bytes]:
     batch = Batch("in", None, time.time_ns(), lines, {}, {}, Counts(len(lines), sum(map(len, lines))))
     documents: dict[str, bytes] = {}
     for rendered in render(enrich(Normaliser()(batch), _IDENTITY), RunId().text, 1):
-        for action, document in zip(*[iter(rendered.ndjson.split(b"\n")[:-1])] * 2, strict=True):
+        for action, document in zip(*[iter(rendered.lines.split(b"\n")[:-1])] * 2, strict=True):
             documents[json.loads(action)["create"]["_id"]] = document
     return documents
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 
 from agent.delivery.contract import DeliveryBatch
-from agent.queue.frame import Frame, Meta, Part, deflate
+from agent.form import Form, around_id, packed
+from agent.queue.frame import Frame, Meta, Part, deflate, flags_of
 from agent.record import RunId, record_id
 
 STREAM = "modeltail.inference-default"
@@ -16,20 +17,30 @@ def document(number: int, **fields: object) -> bytes:
     return json.dumps(content, separators=(",", ":")).encode()
 
 
-def frame_of(run: str, batch: int, documents: Sequence[bytes], stream: str = STREAM) -> tuple[Frame, bytes]:
+def frame_of(
+    run: str,
+    batch: int,
+    documents: Sequence[bytes],
+    stream: str = STREAM,
+    *,
+    form: Form = Form.BULK,
+    hour: str = "",
+) -> tuple[Frame, bytes]:
     """A frame holding these documents, and its body."""
-    ids = [record_id(run, batch, i) for i in range(len(documents))]
-    lines = [b'{"create":{"_id":"%s"}}\n%s\n' % (r.encode(), d) for r, d in zip(ids, documents, strict=True)]
-    ndjson = b"".join(lines)
-    body, crc = deflate(ndjson)
-    meta = Meta(run, stream, [Part(batch, 0, len(documents))])
+    ids = [record_id(run, batch, i).encode() for i in range(len(documents))]
+    begin, between = around_id(form)
+    heads = [begin + record + between if begin else between for record in ids]
+    lines = b"".join(head + document[1:] + b"\n" for head, document in zip(heads, documents, strict=True))
+    text = packed(form, lines)
+    body, check = deflate(text, form)
+    meta = Meta(run, stream, [Part(batch, 0, len(documents))], hour=hour)
     frame = Frame(
         seq=batch,
         total=0,
         count=len(documents),
-        raw_len=len(ndjson),
-        raw_crc=crc,
-        flags=0,
+        raw_len=len(text),
+        raw_check=check,
+        flags=flags_of(form, more=False),
         meta_len=0,
         body_len=len(body),
         meta=meta,
@@ -37,8 +48,25 @@ def frame_of(run: str, batch: int, documents: Sequence[bytes], stream: str = STR
     return frame, body
 
 
-def batch_of(*frames: Sequence[bytes], run: str | None = None, stream: str = STREAM) -> DeliveryBatch:
+def batch_of(
+    *frames: Sequence[bytes], run: str | None = None, stream: str = STREAM, form: Form = Form.BULK, hour: str = ""
+) -> DeliveryBatch:
     """A batch of whole frames, each given by its documents, of a run of its own unless one is named."""
     run = run or RunId().text
-    made = [frame_of(run, number, documents, stream) for number, documents in enumerate(frames)]
+    made = [frame_of(run, number, documents, stream, form=form, hour=hour) for number, documents in enumerate(frames)]
     return DeliveryBatch(stream, [frame for frame, _ in made], [body for _, body in made])
+
+
+def named_batch_of(*frames: Sequence[bytes], form: Form = Form.BULK) -> DeliveryBatch:
+    """The same, where each document ends with its ``event.id``, as those of the agent have it."""
+    run = RunId().text
+    named = (
+        [_with_id(document, record_id(run, number, i)) for i, document in enumerate(documents)]
+        for number, documents in enumerate(frames)
+    )
+    return batch_of(*named, run=run, form=form)
+
+
+def _with_id(document: bytes, record: str) -> bytes:
+    comma = b"" if document == b"{}" else b","
+    return b'%b%b"event":{"id":"%b"}}' % (document[:-1], comma, record.encode())

@@ -20,7 +20,7 @@ from tests.fakes.listening import socket_at
 
 
 class Event(NamedTuple):
-    """A taken event: the id in its metadata, and its document without the metadata."""
+    """A taken event: the id in its document, if any, and the document without the metadata."""
 
     record: str
     document: bytes
@@ -31,11 +31,13 @@ class BadFrame(Exception):
 
 
 def split_event(payload: bytes) -> Event:
-    """An event from the wire. The metadata must be the first member and hold an id."""
+    """An event from the wire. The metadata must be the first member, and a newline the end."""
     metadata, end = json.JSONDecoder().raw_decode(payload.decode().removeprefix('{"@metadata":'))
     assert metadata["beat"] == "modeltail"
     rest = payload.decode().removeprefix('{"@metadata":')[end:]
-    return Event(metadata["_id"], b"{" + rest.removeprefix(",").encode())
+    assert rest.endswith("}\n")
+    document = b"{" + rest.removeprefix(",").removesuffix("\n").encode()
+    return Event(json.loads(document).get("event", {}).get("id", ""), document)
 
 
 class Talk:

@@ -187,10 +187,11 @@ def test_cursor_older_than_the_oldest_segment_is_told(tmp_path: Path) -> None:
             b'{"create":{"_id":"r-1-0"}}\n{}\n',
             2,
             [Part(1, 0, 2)],
-            "2 records are said to be in it, but there are 2 lines",
+            "2 records are said to be in it, but there are 1 documents",
         ),
         (b'{"create":{"_id":"r-1-0"}}\n{}\n', 1, [Part(1, 0, 2)], "1 records are said to be in it"),
         (b'{"create":{"_id":"r-1-0"}}\n{}\n', 1, [Part(7, 0, 1)], "do not have the ids it says"),
+        (b'{"create":{"_id":"r-1-0"}}\n', 1, [Part(1, 0, 1)], "but there are 0 documents"),
     ],
 )
 def test_frame_written_wrongly_is_told(

@@ -460,7 +460,7 @@ def _noise(batch: int, size: int = 20_000) -> Any:
     """An entry of one record that does not compress below this."""
     made = entry(batch, 1)
     record = ids(batch, 1)[0].encode()
-    made.documents[0].ndjson = b'{"create":{"_id":"%s"}}\n{"n":"%s"}\n' % (record, os.urandom(size).hex().encode())
+    made.documents[0].lines = b'{"create":{"_id":"%s"}}\n{"n":"%s"}\n' % (record, os.urandom(size).hex().encode())
     return made
 
 

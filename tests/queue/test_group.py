@@ -34,7 +34,7 @@ def test_deflating_early_changes_no_document(batches: list[tuple[str, int]], def
     for stream in {stream for stream, _ in batches}:
         numbers = [number for number, (of, _) in enumerate(batches) if of == stream]
         assert parts[stream] == numbers
-        assert found[stream] == b"".join(entries[number].documents[0].ndjson for number in numbers)
+        assert found[stream] == b"".join(entries[number].documents[0].lines for number in numbers)
 
 
 def test_only_large_documents_are_deflated_early() -> None:

@@ -18,6 +18,7 @@ from agent.delivery.dead_letters.config import DeadLettersConfig
 from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
 from agent.errors import NoRoom, Retryable
+from agent.form import Form
 from agent.ledger import Ledger, make_ledger, read_ledger
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.local.output import LocalOutput
@@ -135,7 +136,7 @@ def _shed_all(folder: Path, shed: Shed | None, filled_with: int) -> Counts:
     async def body(queue: Queue) -> Counts:
         queue.subscribe("out", from_oldest=True)
         await _append_many(queue, 1, filled_with)
-        emit = Pipeline(queue, RUN).emit_through([Normaliser()], "block")
+        emit = Pipeline(queue, RUN, Form.BULK).emit_through([Normaliser()], "block")
         await emit(_lines("s", 7, ["debug", "info", "info", "warning", "error", "critical", None]))
         assert queue.positions("in")["s"] == b"7"
         return queue.counts["in"]

@@ -29,18 +29,18 @@ _BUILD_SECS = 600
 
 
 class Event(NamedTuple):
-    """An event as it was received: its text, and the id in its metadata."""
+    """An event as it was received: its text, and the id of its record."""
 
     text: bytes
     record: str
 
 
-class _Metadata(msgspec.Struct):
-    id: str = msgspec.field(name="_id")
+class _Name(msgspec.Struct):
+    id: str
 
 
-class _Carrier(msgspec.Struct):
-    metadata: _Metadata = msgspec.field(name="@metadata")
+class _Document(msgspec.Struct):
+    event: _Name
 
 
 class LumberjackServer:
@@ -58,9 +58,9 @@ class LumberjackServer:
 
     def events(self) -> list[Event]:
         """What it received, in order. A last line that a kill cut short was not acknowledged."""
-        decode = msgspec.json.Decoder(_Carrier).decode
+        decode = msgspec.json.Decoder(_Document).decode
         lines = self._log.read_bytes().split(b"\n")[:-1]
-        return [Event(line, decode(line).metadata.id) for line in lines if line.startswith(b'{"@metadata"')]
+        return [Event(line, decode(line).event.id) for line in lines if line.startswith(b'{"@metadata"')]
 
 
 @contextmanager

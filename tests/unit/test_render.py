@@ -21,8 +21,8 @@ def batch_of(*tables: Table) -> Batch:
 
 def pairs(documents: Documents) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Action lines and documents, decoded."""
-    assert documents.ndjson.endswith(b"\n")
-    lines = [json.loads(line) for line in documents.ndjson[:-1].split(b"\n")]
+    assert documents.lines.endswith(b"\n")
+    lines = [json.loads(line) for line in documents.lines[:-1].split(b"\n")]
     assert len(lines) == 2 * documents.count
     return list(zip(lines[::2], lines[1::2], strict=True))
 
@@ -59,7 +59,7 @@ def test_values_keep_their_text() -> None:
     """A value stands in the document exactly as it was given."""
     values = [b"1.10", b"1e400", b'"\\ud800\\u00e9"', b'{"a" : [1.0,  2]}', b'"\\"}}\\n{\\"create\\":{}}"']
     (made,) = render(batch_of(Table(("fields.x",), [values], range(len(values)))), RUN, 1)
-    for value, line in zip(values, made.ndjson.split(b"\n")[1::2], strict=False):
+    for value, line in zip(values, made.lines.split(b"\n")[1::2], strict=False):
         assert b'"fields":{"x":' + value + b"}" in line
 
 
@@ -68,7 +68,7 @@ def test_order_of_places_does_not_change_the_document() -> None:
     one = Table(("message", "log.level"), [[b'"m"'], [b'"info"']], [0])
     other = Table(("log.level", "message"), [[b'"info"'], [b'"m"']], [0])
     third = Table(("message",), [[b'"m"']], [0], constants={"log.level": b'"info"'})
-    assert len({render(batch_of(table), RUN, 1)[0].ndjson for table in (one, other, third)}) == 1
+    assert len({render(batch_of(table), RUN, 1)[0].lines for table in (one, other, third)}) == 1
 
 
 def test_tables_interleave_in_row_order() -> None:
@@ -108,18 +108,18 @@ def test_parts_are_cut_between_records(lengths: list[int], max_bytes: int, two_t
         if two_tables
         else [Table(("message",), [column], rows)]
     )
-    whole = render(batch_of(*tables), RUN, 1)[0].ndjson
+    whole = render(batch_of(*tables), RUN, 1)[0].lines
     parts = render(batch_of(*tables), RUN, 1, max_bytes)
-    assert b"".join(part.ndjson for part in parts) == whole
+    assert b"".join(part.lines for part in parts) == whole
     first = 0
     for part in parts:
         assert part.first == first
         assert len(pairs(part)) == part.count
-        assert len(part.ndjson) <= max_bytes or part.count == 1
+        assert len(part.lines) <= max_bytes or part.count == 1
         first += part.count
     for part, following in pairwise(parts):
-        next_record = sum(map(len, following.ndjson.splitlines(keepends=True)[:2]))
-        assert len(part.ndjson) + next_record > max_bytes
+        next_record = sum(map(len, following.lines.splitlines(keepends=True)[:2]))
+        assert len(part.lines) + next_record > max_bytes
 
 
 def test_full_batch() -> None:

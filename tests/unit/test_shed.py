@@ -31,7 +31,7 @@ def _batch(made: list[tuple[Level | None, bool]]) -> Batch:
 
 
 def _documents(batch: Batch) -> list[dict[str, object]]:
-    ndjson = b"".join(d.ndjson for d in render(batch, "run", 1))
+    ndjson = b"".join(d.lines for d in render(batch, "run", 1))
     return [msgspec.json.decode(line) for line in ndjson.split(b"\n")[1:-1:2]]
 
 

@@ -1,30 +1,19 @@
-"""Request bodies: frames of the queue joined into one gzip member as they lie, single documents compressed afresh.
+"""Request bodies: frames of the queue joined into one gzip member as they lie, other documents compressed afresh."""
 
-A frame's body is raw deflate ended by a sync flush, so it ends on a byte boundary and holds no final block: any number
-of them between a gzip header and an empty final block is one valid gzip member (RFC 1952). Its checksum is computed
-from theirs, without looking at a byte.
-"""
+from collections.abc import Iterable
 
-import struct
-from collections.abc import Iterable, Sequence
-from typing import Final
-
-from isal import isal_zlib
-
-from agent.queue.frame import Frame
-
-_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_FINAL_BLOCK: Final = b"\x03\x00"
-_TRAILER: Final = struct.Struct("<II")
+from agent.delivery.contract import DeliveryBatch
+from agent.form import Form
+from agent.outputs.gzip import Piece, gzip_of, gzipped
 
 
-def of_frames(frames: Sequence[Frame], bodies: Sequence[bytes]) -> list[bytes]:
-    """The gzip member of these frames, in pieces: nothing is copied."""
-    crc = length = 0
-    for frame in frames:
-        crc = isal_zlib.crc32_combine(crc, frame.raw_crc, frame.raw_len)
-        length += frame.raw_len
-    return [_HEADER, *bodies, _FINAL_BLOCK + _TRAILER.pack(crc, length & 0xFFFFFFFF)]
+def body_of(batch: DeliveryBatch) -> list[bytes]:
+    """The gzip member of a batch, as buffers to be sent one behind the other. Compresses only what does not lie in the
+    queue as it is sent."""
+    if batch.form is Form.BULK:
+        frames = zip(batch.frames, batch.bodies, strict=True)
+        return gzip_of(Piece(body, frame.raw_len, frame.raw_check) for frame, body in frames)
+    return [gzipped(bulk_lines(batch.ids(), batch.documents()))]
 
 
 def bulk_lines(ids: Iterable[str], documents: Iterable[bytes]) -> bytes:
@@ -35,11 +24,3 @@ def bulk_lines(ids: Iterable[str], documents: Iterable[bytes]) -> bytes:
     for record, document in zip(ids, documents, strict=True):
         pieces += (b'{"create":{"_id":"', record.encode(), b'"}}\n', document, b"\n")
     return b"".join(pieces)
-
-
-def of_documents(ids: Iterable[str], documents: Iterable[bytes]) -> list[bytes]:
-    """The gzip member of these single documents, in pieces. Compresses: for the rare paths only."""
-    lines = bulk_lines(ids, documents)
-    compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
-    deflated = compressor.compress(lines) + compressor.flush()
-    return [_HEADER, deflated, _TRAILER.pack(isal_zlib.crc32(lines), len(lines) & 0xFFFFFFFF)]

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.form import Form
 from agent.outputs.http_client.options import Host, HttpOptions
 
 Hosts = Annotated[
@@ -35,6 +36,11 @@ class ClusterOptions(HttpOptions, kw_only=True, forbid_unknown_fields=True):
         Literal["auto", "never"],
         Meta(description="Whether the index template is installed and kept up to date when the agent starts."),
     ] = "auto"
+
+    @property
+    def form(self) -> Form:
+        """Bodies of `_bulk`."""
+        return Form.BULK
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that no single field shows: the field to point at, and a sentence."""

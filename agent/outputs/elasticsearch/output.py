@@ -16,8 +16,9 @@ import msgspec
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Retryable, SendError
 from agent.log import Log
-from agent.outputs.elasticsearch import body, doubt
+from agent.outputs.elasticsearch import doubt
 from agent.outputs.elasticsearch.answer import FILTER_PATH, read_answer
+from agent.outputs.elasticsearch.body import body_of
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.dialect import Dialect, elasticsearch
 from agent.outputs.elasticsearch.names import data_stream_name, index_pattern, template_name
@@ -92,10 +93,7 @@ class BulkOutput:
     async def _post(self, stream: str, batch: DeliveryBatch) -> Outcome:
         """One bulk request."""
         connection = await self._connected()
-        if batch.frames:
-            pieces = body.of_frames(batch.frames, batch.bodies)
-        else:
-            pieces = body.of_documents(batch.ids(), batch.documents())
+        pieces = body_of(batch)
         try:
             # What a pipeline could not take as it was, it could not take rescued either.
             pipeline = "&pipeline=_none" if batch.is_rescued else self._pipeline

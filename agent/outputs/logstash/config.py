@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from agent.config.fields import Duration
+from agent.form import Form
 from agent.outputs.http_client.options import HttpOptions, has_port
 
 Host = Annotated[
@@ -45,6 +46,11 @@ class LogstashConfig(HttpOptions, tag_field="type", tag="logstash", kw_only=True
         Duration,
         Meta(gt=0, description="How long there may be neither an acknowledgement nor another sign of life."),
     ] = 30.0
+
+    @property
+    def form(self) -> Form | None:
+        """Compressed event frames, for `lumberjack`."""
+        return Form.LUMBERJACK if self.protocol == "lumberjack" and self.compress else None
 
     @property
     def uses_tls(self) -> bool:

@@ -12,72 +12,54 @@ and elastic/go-lumber 0.2.0. All numbers are big-endian; nothing stands between 
 acknowledgement of 0 takes nothing: the reader is at work and alive. Logstash answers a window of 0 events with one;
 others say nothing. There is no refusal: a reader that cannot go on closes the connection.
 
-An event is the document, byte for byte, with the object ``@metadata`` in front, which Logstash keeps from what it
-writes unless told otherwise: ``[@metadata][_id]`` is the record's id.
+What an event is beside the document is said in ``agent.form``.
 """
 
 import struct
 from collections.abc import Iterator, Sequence
-from itertools import repeat
-from operator import add
 from typing import Final
 
 from isal import isal_zlib
 
-from agent import __version__
+from agent.form import event_line, numbered
 
 WINDOW: Final = 2048
-"""Events in a window at most, as with Beats; go-lumber takes no more than 10,000."""
+"""Events in a window that we make, at most: as with Beats."""
+
+LARGEST_WINDOW: Final = 10_000
+"""go-lumber takes no more events in one."""
 
 KNOCK: Final = b"2W\0\0\0\0"
 """A window of no events."""
 
-_EVENT: Final = struct.Struct(">2sII").pack
 _NUMBER: Final = struct.Struct(">2sI").pack
 _ACK_BYTES: Final = 6
-_METADATA: Final = b'{"@metadata":{"beat":"modeltail","version":"%s","_id":"' % __version__.encode()
-_BETWEEN: Final = b'"},'
-_AROUND: Final = len(_METADATA) + len(_BETWEEN) - 1
-"""Bytes of an event beyond its id and its document: the document's brace is the metadata's."""
+_ZLIB_HEADER: Final = b"\x78\x01"
+_FINAL_BLOCK: Final = b"\x03\x00"
 
 
 class NotLumberjack(Exception):
     """The other end sent what no reader of lumberjack sends; the message says what."""
 
 
-def window(ids: Sequence[bytes], documents: Sequence[bytes], *, compress: bool = True) -> bytes:
+def window(documents: Sequence[bytes], *, compress: bool = True) -> bytes:
     """One window of these events, at least one and at most ``WINDOW``. Documents are JSON objects in UTF-8, each
     beginning with its brace, and of less than 4 GiB. Compressing releases the interpreter lock.
     """
-    frames = _events(ids, documents)
-    head = _NUMBER(b"2W", len(ids))
+    frames = numbered(bytearray(b"".join(map(event_line, documents))))
     if not compress:
-        return head + frames
-    compressed: bytes = isal_zlib.compress(frames, 1)
-    return b"".join((head, _NUMBER(b"2C", len(compressed)), compressed))
+        return _NUMBER(b"2W", len(documents)) + frames
+    return b"".join(_window(len(documents), isal_zlib.compress(frames, 1)))
 
 
-def _events(ids: Sequence[bytes], documents: Sequence[bytes]) -> bytes:
-    """The event frames, joined once from five pieces each."""
-    count = len(ids)
-    pieces: list[bytes] = [_METADATA] * (5 * count)
-    lengths = map(add, map(len, ids), map(len, documents))
-    pieces[0::5] = map(_EVENT, repeat(b"2J"), range(1, count + 1), [_AROUND + length for length in lengths])
-    pieces[2::5] = ids
-    pieces[3::5] = [_BETWEEN] * count
-    pieces[4::5] = [document[1:] for document in documents]
-    if b"{}" in documents:
-        _without_comma(pieces, documents)
-    return b"".join(pieces)
+def window_of_frame(count: int, deflated: bytes, check: int) -> bytes:
+    """One window of the events of a frame of the queue that lies there in this form. ``deflated`` is its body: raw
+    deflate ended by a sync flush, which header, final block and Adler-32 make a zlib stream (RFC 1950)."""
+    return b"".join(_window(count, _ZLIB_HEADER, deflated, _FINAL_BLOCK, check.to_bytes(4, "big")))
 
 
-def _without_comma(pieces: list[bytes], documents: Sequence[bytes]) -> None:
-    """Nothing follows the metadata in an empty document."""
-    for i, document in enumerate(documents):
-        if document == b"{}":
-            kind, seq, length = struct.unpack(">2sII", pieces[5 * i])
-            pieces[5 * i] = _EVENT(kind, seq, length - 1)
-            pieces[5 * i + 3] = _BETWEEN[:-1]
+def _window(count: int, *compressed: bytes) -> tuple[bytes, ...]:
+    return (_NUMBER(b"2W", count), _NUMBER(b"2C", sum(map(len, compressed))), *compressed)
 
 
 class AckReader:

@@ -15,12 +15,13 @@ from typing import Final, NamedTuple
 
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, SendError
+from agent.form import Form
 from agent.outputs.logstash.config import LogstashConfig
 from agent.outputs.logstash.connect import unreachable
-from agent.outputs.logstash.frames import WINDOW, window
+from agent.outputs.logstash.frames import LARGEST_WINDOW, WINDOW, window, window_of_frame
 from agent.outputs.logstash.links import Links, Lost
 from agent.outputs.logstash.windows import Patience, WindowLink
-from agent.queue.frame import inflate
+from agent.queue.frame import Frame
 
 KNOCK_SECS: Final = 1.0
 """How long a window without events may take to be answered."""
@@ -38,14 +39,16 @@ STRIKES: Final = 8
 work, before the record is pointed at. The delivery loop asks for two more of them. A Logstash that restarts breaks one
 or two."""
 
-_ID_FROM: Final = len(b'{"create":{"_id":"')
-_ID_TO: Final = -len(b'"}}')
-"""Where the id stands in the action line of a frame."""
+SMALL_BYTES: Final = 64 * 1024
+"""A frame of less goes into a window with its neighbours."""
 
 
-class _Witness(NamedTuple):
-    record: bytes
-    document: bytes
+class _Window(NamedTuple):
+    """``records`` are in it. ``last`` is a batch that ends with its last record."""
+
+    frames: bytes
+    records: int
+    last: DeliveryBatch
 
 
 class LumberjackOutput:
@@ -60,7 +63,7 @@ class LumberjackOutput:
         timeout_secs = float(config.request_timeout)
         patience = Patience(PATIENCE * timeout_secs if len({*config.hosts}) > 1 else math.inf)
         self._links = Links(config, partial(WindowLink, timeout_secs, patience))
-        self._witness: _Witness | None = None
+        self._witness: DeliveryBatch | None = None
         self._strikes: dict[str, int] = {}
 
     async def __aenter__(self) -> "LumberjackOutput":
@@ -110,14 +113,12 @@ class LumberjackOutput:
     async def _write(self, link: WindowLink, batch: DeliveryBatch) -> int:
         """Write the batch, window by window; how many of its records were acknowledged."""
         waiting = []
-        for ids, documents in _windows(batch):
-            frames = window(ids, documents, compress=self._config.compress)
-            last = _Witness(ids[-1], documents[-1]) if len(documents[-1]) <= WITNESS_BYTES else None
-            waiting.append((await link.send(frames, len(ids)), len(ids), last))
+        for frames, count, last in _windows(batch, compress=self._config.compress):
+            waiting.append((await link.send(frames, count), count, last))
         acked = 0
         for done, count, last in waiting:
             acked += await done
-            if last is not None and done.result() == count:
+            if done.result() == count and last.raw_bytes <= WITNESS_BYTES:
                 self._witness = last
         return acked
 
@@ -125,11 +126,13 @@ class LumberjackOutput:
         """Whether the other end shows that it is at work: then what breaks the connection next is to blame."""
         if await link.knock(KNOCK_SECS):
             return True
-        witness = self._witness
-        if witness is None or witness.record.decode() == batch.ids()[0]:
+        if self._witness is None or self._witness.ids()[-1] == batch.ids()[0]:
             return False
-        seen = await link.send(window([witness.record], [witness.document], compress=self._config.compress), 1)
-        return await seen == 1
+        witness = self._witness.subset([self._witness.count - 1])
+        if witness.raw_bytes > WITNESS_BYTES:
+            return False
+        (shown,) = _windows(witness, compress=self._config.compress)
+        return await (await link.send(shown.frames, 1)) == 1
 
     async def check(self) -> list[str]:
         """Which hosts cannot be connected to. More cannot be asked without sending an event."""
@@ -140,28 +143,42 @@ class LumberjackOutput:
         return None
 
 
-def _windows(batch: DeliveryBatch) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """Ids and documents of a batch, so many at a time as go into a window. Frames are inflated for one window after the
-    other: while their lines are near the processor, and so that nothing inflated waits for acknowledgements."""
+def _windows(batch: DeliveryBatch, *, compress: bool) -> Iterator[_Window]:
+    """A batch, window by window. A frame that lies in the queue as it is sent is one; of others, so many records as go
+    into a window. They are inflated for one window after the other: while their documents are near the processor, and
+    so that nothing inflated waits for acknowledgements."""
     if not batch.frames:
-        every_id, every_document = [record.encode() for record in batch.ids()], batch.documents()
         for first in range(0, batch.count, WINDOW):
-            yield every_id[first : first + WINDOW], every_document[first : first + WINDOW]
+            part = slice(first, first + WINDOW)
+            yield _made(batch.stream, batch.ids()[part], batch.documents()[part], compress=compress)
         return
-    ids: list[bytes] = []
+    ids: list[str] = []
     documents: list[bytes] = []
     for frame, body in zip(batch.frames, batch.bodies, strict=True):
-        if ids and len(ids) + frame.count > WINDOW:
-            yield ids, documents
+        alone = DeliveryBatch(batch.stream, [frame], [body])
+        as_it_lies = compress and _is_window(frame)
+        if ids and (as_it_lies or len(ids) + frame.count > WINDOW):
+            yield _made(batch.stream, ids, documents, compress=compress)
             ids, documents = [], []
-        lines = inflate(frame, body).split(b"\n")
-        ids += [action[_ID_FROM:_ID_TO] for action in lines[0:-1:2]]
-        documents += lines[1::2]
-        while len(ids) > WINDOW:
-            yield ids[:WINDOW], documents[:WINDOW]
-            del ids[:WINDOW], documents[:WINDOW]
+        if as_it_lies:
+            yield _Window(window_of_frame(frame.count, body, frame.raw_check), frame.count, alone)
+        else:
+            ids += alone.ids()
+            documents += alone.documents()
+            while len(ids) > WINDOW:
+                yield _made(batch.stream, ids[:WINDOW], documents[:WINDOW], compress=compress)
+                del ids[:WINDOW], documents[:WINDOW]
     if ids:
-        yield ids, documents
+        yield _made(batch.stream, ids, documents, compress=compress)
+
+
+def _is_window(frame: Frame) -> bool:
+    return frame.form is Form.LUMBERJACK and frame.raw_len >= SMALL_BYTES and frame.count <= LARGEST_WINDOW
+
+
+def _made(stream: str, ids: list[str], documents: list[bytes], *, compress: bool) -> _Window:
+    frames = window(documents, compress=compress)
+    return _Window(frames, len(documents), DeliveryBatch.of_documents(stream, ids[-1:], documents[-1:]))
 
 
 def _trouble(lost: Lost, host: str, *, points_at_batch: bool) -> SendError:

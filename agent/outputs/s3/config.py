@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from agent.config.fields import Size
 from agent.delivery.config import BatchAge, BatchBytes, BatchRecords, DeliveryConfig
+from agent.form import Form
 from agent.outputs.aws.options import AwsOptions, NonEmpty
 
 
@@ -59,6 +60,11 @@ class S3Config(AwsOptions, kw_only=True, forbid_unknown_fields=True, tag_field="
             "`batch_age` 60s unless given.",
         ),
     ] = msgspec.field(default_factory=S3Delivery)
+
+    @property
+    def form(self) -> Form | None:
+        """Lines of documents, for objects of such lines."""
+        return Form.NDJSON if self.format == "ndjson.gz" else None
 
     @property
     def root(self) -> str:

@@ -1,28 +1,30 @@
 """A batch, sorted into the objects it makes: one for each run and each hour of its events. No input or output.
 
-Nearly always all of a frame lies in one hour. One regular expression then says so and takes the action lines out in
-the same pass: when it replaced as many as the frame has records, every document begins with that hour. Else the frame
-is looked at record by record. A frame is inflated, taken apart and compressed before the next one is.
+Nearly always all of a frame lies in one hour. A frame of documents that says so, and is not small, goes into the
+object as it lies in the queue. Where the queue keeps the records for bulks, one regular expression says so and takes
+the action lines out in the same pass: when it replaced as many as the frame has records, every document begins with
+that hour. Else the frame is looked at record by record. A frame is inflated, taken apart and compressed before the next
+one is.
 
-An object costs a compressor (about 300 KiB) only once it has ``_FLUSH_BYTES``, so that a batch whose records lie in
-thousands of hours takes no more memory than another.
+What waits to be compressed with its neighbours is at most ``_FLUSH_BYTES`` an object, so that a batch whose records lie
+in thousands of hours takes no more memory than another.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final
-
-from isal import isal_zlib
+from typing import Final
 
 from agent.delivery.contract import DeliveryBatch
-from agent.outputs.gzip import gzipped
+from agent.form import Form, documents
+from agent.outputs.gzip import Piece, gzip_of
 from agent.outputs.s3.name import HOUR_CHARS, Span, read_id
-from agent.queue.frame import Frame, inflate
+from agent.queue.frame import Frame, deflate, inflate
 
-_GZIP_WINDOW: Final = 31
 _FLUSH_BYTES: Final = 512 * 1024
+_SMALL_BYTES: Final = 64 * 1024
+"""A frame of less would be larger compressed by itself than with its neighbours."""
 _RUN_MILLIS_DIGITS: Final = 12
 
 _first_time: Final = re.compile(rb'[^\n]*\n\{"@timestamp":"(\d{4}-\d\d-\d\dT\d\d):').match
@@ -42,8 +44,7 @@ class Pile:
         self._compresses = compresses
         self._lines: list[bytes] = []
         self._waiting = 0
-        self._compressor: Any = None
-        self._compressed: list[bytes] = []
+        self._pieces: list[Piece] = []
 
     def add(self, lines: bytes, spans: Sequence[Span]) -> None:
         """Add documents, each ended by a newline, and whose they are."""
@@ -52,18 +53,27 @@ class Pile:
         self._lines.append(lines)
         self._waiting += len(lines)
         if self._compresses and self._waiting >= _FLUSH_BYTES:
-            if self._compressor is None:
-                self._compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, _GZIP_WINDOW)
-            self._compressed += [self._compressor.compress(lines) for lines in self._lines]
+            self._flush()
+
+    def add_compressed(self, piece: Piece, spans: Sequence[Span]) -> None:
+        """Add documents as they lie in the queue, to a pile that compresses."""
+        self.spans += spans
+        self.count += sum(span.records for span in spans)
+        self._flush()
+        self._pieces.append(piece)
+
+    def _flush(self) -> None:
+        if self._lines:
+            lines = b"".join(self._lines)
+            deflated, crc = deflate(lines)
+            self._pieces.append(Piece(deflated, len(lines), crc))
             self._lines.clear()
             self._waiting = 0
 
     def gzip(self) -> bytes:
-        """All lines, compressed. Once."""
-        rest = b"".join(self._lines)
-        if self._compressor is None:
-            return gzipped(rest)
-        return b"".join([*self._compressed, self._compressor.compress(rest), self._compressor.flush()])
+        """All lines, compressed."""
+        self._flush()
+        return b"".join(gzip_of(self._pieces))
 
     def documents(self) -> list[bytes]:
         """The documents, of a pile that does not compress."""
@@ -87,17 +97,31 @@ def pile_up(batch: DeliveryBatch, compresses: bool) -> list[Pile]:
             pile(run, hour_of(document, run)).add(document + b"\n", [Span(number, index, 1)])
         return list(piles.values())
     for frame, body in zip(batch.frames, batch.bodies, strict=True):
+        spans = [Span(part.batch, part.first, part.count) for part in frame.parts]
+        if compresses and frame.form is Form.NDJSON and frame.hour and frame.raw_len >= _SMALL_BYTES:
+            piece = Piece(body, frame.raw_len, frame.raw_check)
+            pile(frame.run, frame.hour).add_compressed(piece, spans)
+            continue
         text = inflate(frame, body)
-        first = _first_time(text)
-        if first is not None:
-            lines, in_hour = _action_lines_before(first[1]).subn(b"", text)
-            if in_hour == frame.count:
-                spans = [Span(part.batch, part.first, part.count) for part in frame.parts]
-                pile(frame.run, first[1].decode()).add(lines, spans)
-                continue
-        for span, document in zip(_records(frame), text.split(b"\n")[1:-1:2], strict=True):
+        hour, lines = _in_one_hour(frame, text)
+        if hour:
+            pile(frame.run, hour).add(lines, spans)
+            continue
+        for span, document in zip(_records(frame), documents(frame.form, text), strict=True):
             pile(frame.run, hour_of(document, frame.run)).add(document + b"\n", [span])
     return list(piles.values())
+
+
+def _in_one_hour(frame: Frame, text: bytes) -> tuple[str, bytes]:
+    """The hour in which all records of a frame lie, and their documents as lines; empty when there is no telling."""
+    if frame.form is Form.NDJSON:
+        return frame.hour, text
+    first = _first_time(text) if frame.form is Form.BULK else None
+    if first is not None:
+        lines, in_hour = _action_lines_before(first[1]).subn(b"", text)
+        if in_hour == frame.count:
+            return first[1].decode(), lines
+    return "", b""
 
 
 @lru_cache(maxsize=8)

@@ -6,40 +6,38 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.outputs.elasticsearch.body import bulk_lines, of_documents, of_frames
-from agent.record import RunId, record_id
-from tests.fakes.batches import frame_of
+from agent.delivery.contract import DeliveryBatch
+from agent.form import Form
+from agent.outputs.elasticsearch.body import body_of, bulk_lines
+from agent.outputs.gzip import Piece, gzip_of
+from agent.queue.frame import deflate
+from agent.record import RunId
+from tests.fakes.batches import batch_of
 
-DOCUMENTS = st.lists(st.binary(max_size=300).map(lambda raw: json.dumps(raw.hex()).encode()), max_size=20)
-
-
-@given(st.lists(DOCUMENTS, max_size=6))
-def test_frames_join_into_one_gzip_member(frames: list[list[bytes]]) -> None:
-    """Inflated, the body is the frames' lines in order; the checksum, made without looking at them, holds."""
-    run = RunId().text
-    made = [frame_of(run, number, documents) for number, documents in enumerate(frames)]
-    body = b"".join(of_frames([frame for frame, _ in made], [body for _, body in made]))
-    expected = b"".join(
-        bulk_lines([record_id(run, number, i) for i in range(len(documents))], documents)
-        for number, documents in enumerate(frames)
-    )
-    assert gzip.decompress(body) == expected
+DOCUMENTS = st.lists(st.binary(max_size=300).map(lambda raw: b'{"x":%s}' % json.dumps(raw.hex()).encode()), max_size=20)
 
 
-@given(DOCUMENTS)
-def test_single_documents_make_the_same_lines(documents: list[bytes]) -> None:
-    """A batch of picked documents reads the same as a frame of them."""
-    run = RunId().text
-    ids = [record_id(run, 0, i) for i in range(len(documents))]
-    frame, body = frame_of(run, 0, documents)
-    assert gzip.decompress(b"".join(of_documents(ids, documents))) == gzip.decompress(
-        b"".join(of_frames([frame], [body]))
-    )
+@given(st.lists(DOCUMENTS, max_size=6), st.sampled_from(Form))
+def test_body_is_the_records_in_order_whatever_form_they_lie_in(frames: list[list[bytes]], form: Form) -> None:
+    """Inflated it is an action line and the document by turns; the checksum, made without looking at them, holds."""
+    documents = [document for frame in frames for document in frame]
+    batch = batch_of(*frames, run=RunId().text, form=form)
+    single = DeliveryBatch.of_documents(batch.stream, batch.ids(), documents)
+    for sent in (batch, single):
+        assert gzip.decompress(b"".join(body_of(sent))) == bulk_lines(batch.ids(), documents)
+
+
+def test_frames_of_bulks_are_sent_as_they_lie() -> None:
+    """Not a byte of them is copied or compressed again."""
+    batch = batch_of([b"{}"] * 3, [b"{}"] * 2)
+    _, first, second, _ = body_of(batch)
+    assert first is batch.bodies[0]
+    assert second is batch.bodies[1]
 
 
 def test_a_body_over_four_gibibytes_has_its_length_modulo() -> None:
     """The gzip trailer holds the length modulo 2**32 (RFC 1952), so a huge batch is no overflow."""
-    frame, body = frame_of(RunId().text, 0, [b"{}"])
-    frame.raw_len = 2**31 + 5
-    *_, trailer = of_frames([frame, frame], [body, body])
+    deflated, crc = deflate(b"{}")
+    piece = Piece(deflated, 2**31 + 5, crc)
+    *_, trailer = gzip_of([piece, piece])
     assert int.from_bytes(trailer[-4:], "little") == 10

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import __version__
-from agent.outputs.logstash.frames import AckReader, NotLumberjack, window
+from agent.form import Form
+from agent.outputs.logstash.frames import AckReader, NotLumberjack, window, window_of_frame
+from tests.fakes.batches import frame_of
 from tests.fakes.lumberjack import split_event
 
 values = st.recursive(
@@ -26,7 +28,6 @@ documents = st.builds(
     st.dictionaries(st.text(), values, max_size=4),
     st.booleans(),
 )
-ids = st.from_regex(rb"[0-9a-f]{28}-[0-9a-f]{1,8}-[0-9a-f]{1,4}", fullmatch=True)
 
 
 def unpacked(frames: bytes) -> list[tuple[bytes, int, bytes]]:
@@ -50,25 +51,29 @@ def unpacked(frames: bytes) -> list[tuple[bytes, int, bytes]]:
     return found
 
 
-@given(st.lists(st.tuples(ids, documents), min_size=1, max_size=20), st.booleans())
-def test_window_holds_every_document_byte_for_byte(records: Sequence[tuple[bytes, bytes]], compress: bool) -> None:
-    """Numbered from 1, the id in the metadata, and nothing else is changed."""
-    (kind, count, _), *events = unpacked(
-        window([record for record, _ in records], [document for _, document in records], compress=compress)
-    )
+@given(st.lists(documents, min_size=1, max_size=20), st.booleans())
+def test_window_holds_every_document_byte_for_byte(records: Sequence[bytes], compress: bool) -> None:
+    """Numbered from 1, and nothing is changed."""
+    (kind, count, _), *events = unpacked(window(records, compress=compress))
     assert (kind, count) == (b"2W", len(records))
     assert [(kind, seq) for kind, seq, _ in events] == [(b"2J", i + 1) for i in range(len(records))]
-    found = [split_event(payload) for _, _, payload in events]
-    assert [(event.record.encode(), event.document) for event in found] == list(records)
+    assert [split_event(payload).document for _, _, payload in events] == list(records)
     for _, _, payload in events:
         json.loads(payload)
 
 
+@given(st.lists(documents.filter(lambda document: document != b"{}"), min_size=1, max_size=20))
+def test_frame_of_the_queue_is_the_window_that_would_be_made(records: Sequence[bytes]) -> None:
+    """Header, final block and checksum make a whole stream of what lies on disk."""
+    frame, body = frame_of("r", 1, records, form=Form.LUMBERJACK)
+    assert unpacked(window_of_frame(frame.count, body, frame.raw_check)) == unpacked(window(records))
+
+
 def test_window_byte_for_byte() -> None:
     """What a reader of the protocol's description would write."""
-    first = b'{"@metadata":{"beat":"modeltail","version":"%s","_id":"a"},"n":1.10}' % __version__.encode()
-    second = b'{"@metadata":{"beat":"modeltail","version":"%s","_id":"bb"}}' % __version__.encode()
-    assert window([b"a", b"bb"], [b'{"n":1.10}', b"{}"], compress=False) == (
+    first = b'{"@metadata":{"beat":"modeltail","version":"%s"},"n":1.10}\n' % __version__.encode()
+    second = b'{"@metadata":{"beat":"modeltail","version":"%s"}}\n' % __version__.encode()
+    assert window([b'{"n":1.10}', b"{}"], compress=False) == (
         b"2W\0\0\0\x02"
         + (b"2J\0\0\0\x01" + len(first).to_bytes(4, "big") + first)
         + (b"2J\0\0\0\x02" + len(second).to_bytes(4, "big") + second)

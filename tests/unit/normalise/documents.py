@@ -31,7 +31,7 @@ def batch_of(
 def bodies(batch: Batch, identity: Mapping[str, bytes] | None = None, timezone: str = "UTC") -> list[bytes]:
     """The documents of a batch as JSON text, in order."""
     batch = enrich(Normaliser(NormaliseSettings(timezone=timezone))(batch), identity or {})
-    lines = b"".join(part.ndjson for part in render(batch, RUN, 1)).split(b"\n")
+    lines = b"".join(part.lines for part in render(batch, RUN, 1)).split(b"\n")
     return lines[1:-1:2]
 
 

@@ -25,7 +25,7 @@ def _settled(line: bytes) -> Normaliser:
 
 
 def _ndjson(normaliser: Normaliser, batch: Batch) -> list[bytes]:
-    return [part.ndjson for part in render(normaliser(batch), RUN, 1)]
+    return [part.lines for part in render(normaliser(batch), RUN, 1)]
 
 
 @settings(max_examples=300)

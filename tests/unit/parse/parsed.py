@@ -30,7 +30,7 @@ def parsed(
     batch = Batch("in", None, read_at_ns, raw, {}, {}, Counts(accepted=len(raw)))
     normaliser = Normaliser(NormaliseSettings(timezone=timezone), parser_of(preset, parse, timezone))
     batch = enrich(normaliser(batch), {})
-    bodies = b"".join(part.ndjson for part in render(batch, RUN, 1)).split(b"\n")[1:-1:2]
+    bodies = b"".join(part.lines for part in render(batch, RUN, 1)).split(b"\n")[1:-1:2]
     return [own(json.loads(body, parse_float=Number, parse_int=Number)) for body in bodies], batch.counts
 
 
