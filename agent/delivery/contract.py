@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from agent.form import Form
-from agent.queue.frame import Frame, documents_in, ids_of
+from agent.queue.frame import Frame, documents_in, ids_of, inflate
 
 
 class DeliveryBatch:
@@ -78,6 +78,12 @@ class DeliveryBatch:
                 documents += documents_in(frame, body)
             self._documents = documents
         return self._documents
+
+    def lines(self) -> bytes:
+        """The documents in that order, each ended by a newline."""
+        if self.form is Form.NDJSON:
+            return b"".join(inflate(frame, body) for frame, body in zip(self.frames, self._bodies, strict=True))
+        return b"\n".join((*self.documents(), b""))
 
     def subset(self, indexes: Iterable[int]) -> "DeliveryBatch":
         """A batch of the records at these indexes, in that order; ``attempt``, ``in_doubt`` and ``is_rescued`` are this

@@ -8,6 +8,7 @@ import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Retryable, SendError
+from agent.form import Form
 from agent.outputs.logstash.config import LogstashConfig
 from agent.outputs.logstash.lumberjack import STRIKES, LumberjackOutput
 from agent.outputs.logstash.windows import Patience
@@ -87,6 +88,37 @@ def test_small_frames_share_a_window_and_large_ones_take_several() -> None:
         assert [event.document for event in server.taken] == batch.documents()
 
     play(story)
+
+
+def test_large_frame_that_lies_in_the_queue_as_it_is_sent_is_a_window() -> None:
+    """Up to as many events as readers take; small frames share a window, and the order stays."""
+    pad = "x" * 1000
+    batch = named_batch_of(
+        *([document(i, pad=pad) for i in range(count)] for count in (1, 2, 3000, 1, 100)),
+        [document(i) for i in range(10_001)],
+        form=Form.LUMBERJACK,
+    )
+
+    async def story(output: LumberjackOutput, server: FakeLumberjack) -> None:
+        assert await output.send(batch) == Outcome()
+        assert server.windows == [3, 3000, 1, 100, 2048, 2048, 2048, 2048, 1809]
+        assert [event.record for event in server.taken] == batch.ids()
+        assert [event.document for event in server.taken] == batch.documents()
+
+    play(story)
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("compress", [True, False])
+def test_every_form_is_sent(form: Form, compress: bool) -> None:
+    """What the queue holds of another form is made events."""
+    batch = named_batch_of([document(i, pad="x" * 100) for i in range(1000)], [document(1)], form=form)
+
+    async def story(output: LumberjackOutput, server: FakeLumberjack) -> None:
+        assert await output.send(batch) == Outcome()
+        assert [event.document for event in server.taken] == batch.documents()
+
+    play(story, compress=compress)
 
 
 def test_next_window_is_written_before_the_first_is_acknowledged() -> None:
@@ -409,14 +441,18 @@ def test_record_that_is_taken_at_last_has_a_clean_slate() -> None:
 
 @pytest.mark.usefixtures("short_knock")
 def test_record_taken_before_speaks_for_readers_that_know_no_empty_window() -> None:
-    """It is sent once more, and taken, before the suspect breaks the connection."""
+    """It is sent once more, and taken, before the suspect breaks the connection. Of a frame sent as it lies it is the
+    last."""
 
     async def story(output: LumberjackOutput, server: FakeLumberjack) -> None:
-        good, bad = of(1), of(1)
-        assert await output.send(good) == Outcome()
-        server.poisoned.update(bad.ids())
-        assert await until_blamed(output, bad) == [NoAnswer] * STRIKES + [CutOff] * 3
-        assert {event.record for event in server.taken} == set(good.ids())
+        large = named_batch_of([document(i, pad="x" * 1000) for i in range(100)], form=Form.LUMBERJACK)
+        for good in (of(1), large):
+            bad = of(1)
+            assert await output.send(good) == Outcome()
+            server.taken.clear()
+            server.poisoned.update(bad.ids())
+            assert await until_blamed(output, bad) == [NoAnswer] * STRIKES + [CutOff] * 3
+            assert {event.record for event in server.taken} == set(good.ids()[-1:])
 
     play(story, knows_knocking=False)
 

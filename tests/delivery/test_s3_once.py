@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from agent.delivery.contract import DeliveryBatch
 from agent.errors import NoAnswer, Retryable
+from agent.form import Form
 from agent.outputs.s3.config import S3Config
 from agent.outputs.s3.contents import documents_in
 from agent.outputs.s3.output import S3Output
-from agent.queue.frame import Frame, Meta, Part, deflate
+from agent.queue.frame import Frame
 from agent.record import RunId, record_id
+from tests.fakes.batches import frame_of
 from tests.fakes.objects import Death, FakeObjects, Fault
 
 SOAK = 20 if os.environ.get("MODELTAIL_SOAK") else 1
@@ -75,11 +77,12 @@ class World:
                 for record, (time, size) in zip(ids, contents, strict=True)
             ]
             self.accepted |= zip(ids, documents, strict=True)
-            pairs = zip(ids, documents, strict=True)
-            text = b"".join(b'{"create":{"_id":"%s"}}\n%s\n' % (r.encode(), d) for r, d in pairs)
-            body, crc = deflate(text)
-            meta = Meta(self.run, STREAM, [Part(number, 0, len(ids))])
-            frame = Frame(seq, 0, len(ids), len(text), crc, 0, meta, len(body))
+            times = {TIMES[time] for time, _ in contents}
+            hours = {time[:13] for time in times if time.endswith("Z")}
+            form = Form(number % len(Form))
+            hour = hours.pop() if len(hours) == 1 and all(time.endswith("Z") for time in times) else ""
+            frame, body = frame_of(self.run, number, documents, form=form, hour=hour)
+            frame.seq = seq
             self.waiting.append((frame, body))
         del self._frames[:count]
 
@@ -136,7 +139,7 @@ class World:
 
 
 contents = st.lists(st.tuples(st.sampled_from(range(len(TIMES))), st.sampled_from([1, 50])), min_size=1, max_size=5)
-one_hour = st.lists(st.tuples(st.just(0), st.just(9)), min_size=1, max_size=5)
+one_hour = st.lists(st.tuples(st.just(0), st.sampled_from([9, 9, 70_000])), min_size=1, max_size=5)
 plans = st.builds(
     Plan,
     # A batch number is given once, but they do not always lie in order.

@@ -1,7 +1,7 @@
 """Batches as the delivery loop hands them to an output, without a queue behind them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from agent.delivery.contract import DeliveryBatch
 from agent.form import Form, around_id, packed
@@ -17,6 +17,13 @@ def document(number: int, **fields: object) -> bytes:
     return json.dumps(content, separators=(",", ":")).encode()
 
 
+def lines_of(records: Iterable[tuple[str, bytes]], form: Form) -> bytes:
+    """Lines in this form for these ids and documents."""
+    begin, between = around_id(form)
+    heads = ((begin + record.encode() if begin else b"", document) for record, document in records)
+    return b"".join(b"%b%b%b\n" % (head, between, document[1:]) for head, document in heads)
+
+
 def frame_of(
     run: str,
     batch: int,
@@ -27,11 +34,8 @@ def frame_of(
     hour: str = "",
 ) -> tuple[Frame, bytes]:
     """A frame holding these documents, and its body."""
-    ids = [record_id(run, batch, i).encode() for i in range(len(documents))]
-    begin, between = around_id(form)
-    heads = [begin + record + between if begin else between for record in ids]
-    lines = b"".join(head + document[1:] + b"\n" for head, document in zip(heads, documents, strict=True))
-    text = packed(form, lines)
+    records = [(record_id(run, batch, i), document) for i, document in enumerate(documents)]
+    text = packed(form, lines_of(records, form))
     body, check = deflate(text, form)
     meta = Meta(run, stream, [Part(batch, 0, len(documents))], hour=hour)
     frame = Frame(

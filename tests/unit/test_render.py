@@ -1,13 +1,15 @@
-"""Rendering: tables as bulk-ready NDJSON, with ids, in order, within a size."""
+"""Rendering: tables as lines of JSON in each form, with ids, in order, within a size."""
 
 import json
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.form import Form, documents, packed
 from agent.record import MAX_BATCH_RECORDS, Batch, Counts, Documents, Table, record_id
 from agent.render import render
 
@@ -146,3 +148,51 @@ def test_place_within_another_is_a_mistake_of_ours(places: tuple[str, str]) -> N
     """No document can hold both; it is refused, not written with a key twice."""
     with pytest.raises(ValueError, match="within"):
         render(batch_of(Table(places, [[b"1"], [b"2"]], [0])), RUN, 1)
+
+
+@pytest.mark.parametrize("form", Form)
+def test_documents_are_the_same_in_every_form(form: Form) -> None:
+    """Also where tables lie among one another, and where the whole is cut."""
+    tables = [
+        Table(("message", "@timestamp"), [[b'"a"', b'"b"'], [b'"2026-11-22T10:00:00Z"'] * 2], [0, 2]),
+        Table(("log.level",), [[b'"info"', b'"warn"']], [1, 3], constants={"message": b'"c"'}),
+    ]
+    bulk = [document for made in render(batch_of(*tables), RUN, 1) for _, document in pairs(made)]
+    for max_bytes in (1, 4 * 1024**2):
+        made = render(batch_of(*tables), RUN, 1, max_bytes, form)
+        assert {part.form for part in made} == {form}
+        texts = [text for part in made for text in documents(form, bytes(packed(form, part.lines)))]
+        assert [json.loads(text) for text in texts] == bulk
+
+
+def _hour(*tables: Table) -> str:
+    (made,) = render(batch_of(*tables), RUN, 1, form=Form.NDJSON)
+    return made.hour
+
+
+def test_hour_is_known_when_all_times_begin_with_it() -> None:
+    """Of every table, as a column or as what is the same for all."""
+    column = [b'"2026-11-22T10:00:00Z"', msgspec.Raw(b'"2026-11-22T10:59:59.999Z"')]
+    one = Table(("@timestamp",), [column], [0, 1])
+    same = Table(("message",), [[b'"x"']], [2], constants={"@timestamp": b'"2026-11-22T10:30:00Z"'})
+    assert _hour(one) == _hour(same) == _hour(one, same) == "2026-11-22T10"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [b'"2026-11-22T11:00:00Z"', b'"2026-11-22T10:00:00+01:00"', b'"x"', b"1", b'"\\"2026-11-22T10:00:00Z"', None],
+)
+def test_hour_is_not_known_when_one_time_is_another(other: bytes | None) -> None:
+    """Or has another zone, or is none."""
+    table = Table(("@timestamp",), [[b'"2026-11-22T10:00:00Z"']], [0])
+    another = Table(("message",), [[b'"x"']], [1], constants={"@timestamp": other} if other else {})
+    assert _hour(table, another) == ""
+    if other:
+        assert _hour(Table(("@timestamp",), [[b'"2026-11-22T10:00:00Z"', other]], [0, 1])) == ""
+        assert _hour(Table(("@timestamp",), [[other, b'"2026-11-22T10:00:00Z"']], [0, 1])) == ""
+
+
+def test_parts_keep_the_hour_of_the_whole() -> None:
+    """Cut or not, their times lie in it."""
+    table = Table(("@timestamp",), [[b'"2026-11-22T10:00:00Z"'] * 3], [0, 1, 2])
+    assert {part.hour for part in render(batch_of(table), RUN, 1, 1, Form.NDJSON)} == {"2026-11-22T10"}

@@ -35,7 +35,7 @@ class HttpOutput:
         headers = {"content-type": CONTENT_TYPES[config.format]}
         if config.idempotency_header is not None:
             headers[config.idempotency_header] = idempotency_key(batch.ids())
-        answer = await self._client.send(config.method, config.path, body_of(batch.documents(), config.format), headers)
+        answer = await self._client.send(config.method, config.path, body_of(batch, config.format), headers)
         if self._is_success(answer.status):
             self._client.took()
             return Outcome()

@@ -2,13 +2,15 @@
 
 from typing import Final, Literal
 
-Form = Literal["ndjson", "json"]
+from agent.delivery.contract import DeliveryBatch
 
-CONTENT_TYPES: Final[dict[Form, str]] = {"ndjson": "application/x-ndjson", "json": "application/json"}
+Format = Literal["ndjson", "json"]
+
+CONTENT_TYPES: Final[dict[Format, str]] = {"ndjson": "application/x-ndjson", "json": "application/json"}
 
 
-def body_of(documents: list[bytes], form: Form) -> bytes:
+def body_of(batch: DeliveryBatch, form: Format) -> bytes:
     """The documents byte for byte, one a line, or as one array."""
     if form == "ndjson":
-        return b"\n".join((*documents, b""))
-    return b"[%b]" % b",\n".join(documents)
+        return batch.lines()
+    return b"[%b]" % b",\n".join(batch.documents())

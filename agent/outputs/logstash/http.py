@@ -47,7 +47,7 @@ class LogstashHttpOutput:
         """Send once. A success is an answer for the whole batch: the input has no other."""
         if batch.count == 0:
             return Outcome()
-        body = body_of(batch.documents(), self._config.format)
+        body = body_of(batch, self._config.format)
         if self._config.compress:
             body = gzipped(body)
         try:

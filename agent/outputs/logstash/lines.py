@@ -43,7 +43,7 @@ class LogstashTcpOutput:
         if batch.count == 0:
             return Outcome()
         async with self._links.shared() as (host, link):
-            await link.write(b"\n".join((*batch.documents(), b"")), float(self._config.request_timeout))
+            await link.write(batch.lines(), float(self._config.request_timeout))
             if link.lost is not None:
                 self._links.drop(host, link)
                 raise NoAnswer(f"{host}: {link.lost.why}")

@@ -118,7 +118,7 @@ class LumberjackOutput:
         acked = 0
         for done, count, last in waiting:
             acked += await done
-            if done.result() == count and last.raw_bytes <= WITNESS_BYTES:
+            if done.result() == count and (last.frames or last.raw_bytes <= WITNESS_BYTES):
                 self._witness = last
         return acked
 

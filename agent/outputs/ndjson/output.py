@@ -35,7 +35,7 @@ class NdjsonOutput:
 
     async def send(self, batch: DeliveryBatch) -> Outcome:
         """Add the batch to the file. ``Retryable`` when that cannot be now; nothing of it is left in the file then."""
-        await self._call(lambda: self._file.append(b"\n".join((*batch.documents(), b""))))
+        await self._call(lambda: self._file.append(batch.lines()))
         return Outcome()
 
     async def make_durable(self) -> None:

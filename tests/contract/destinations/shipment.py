@@ -17,6 +17,7 @@ from agent.delivery.dead_letters.folder import LetterFolder
 from agent.delivery.dead_letters.letter import DeadLetter
 from agent.delivery.dead_letters.store import DeadLetters
 from agent.delivery.loop import DeliveryLoop
+from agent.form import Form
 from agent.ledger import Ledger, make_ledger
 from agent.queue.config import QueueConfig
 from agent.queue.cursor import decode_cursor
@@ -25,7 +26,7 @@ from agent.queue.queue import Queue, open_queue
 from agent.queue.subscription import Subscription
 from agent.record import Counts, Documents, Origin, RunId, record_id
 from tests.contract.destinations.destination import Destination
-from tests.fakes.batches import STREAM, document
+from tests.fakes.batches import STREAM, document, lines_of
 
 PATIENCE_SECS = 20.0
 QUICK = DeliveryConfig(backoff_initial=0.0002, backoff_max=0.002, batch_age=0.0, batch_records=20, max_concurrency=4)
@@ -117,10 +118,11 @@ class Run:
             if i == poisoned:
                 self._shipment.poisoned.add(record)
                 self._shipment.destination.poison(record)
-        lines = b"".join(b'{"create":{"_id":"%s"}}\n%s\n' % (r.encode(), d) for r, d in made.items())
+        form = Form(self._batches % len(Form))
+        lines = lines_of(made.items(), form)
         self._shipment.accepted |= made
         origin = Origin("in", "s", f"{self._run}/{self._batches}".encode())
-        documents = [Documents(stream, self._batches, 0, count, lines)]
+        documents = [Documents(stream, self._batches, 0, count, lines, form)]
         await self._queue.append(Entry("in", documents, origin, Counts(count, len(lines))), "block")
         return list(made)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.delivery.contract import Outcome
+from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
 from agent.outputs.http.config import HttpOutputConfig
 from agent.outputs.http.output import HttpOutput, idempotency_key
@@ -223,5 +223,6 @@ def test_fields_that_contradict_each_other_are_named(settings: dict[str, Any], f
 
 def test_bodies_hold_one_document_a_line() -> None:
     """In both forms, whatever the documents hold."""
-    assert json.loads(body_of([b'{"a":"\\n"}', b"{}"], "json")) == [{"a": "\n"}, {}]
-    assert body_of([b"{}", b"[]"], "ndjson") == b"{}\n[]\n"
+    batch = DeliveryBatch.of_documents("s", ["1", "2"], [b'{"a":"\\n"}', b"{}"])
+    assert json.loads(body_of(batch, "json")) == [{"a": "\n"}, {}]
+    assert body_of(batch, "ndjson") == b'{"a":"\\n"}\n{}\n'

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.delivery.contract import DeliveryBatch
+from agent.form import Form
 from agent.outputs.s3.contents import Unreadable, documents_in, ids_in, known
 from agent.outputs.s3.name import Name, Span, file_name, hour_folder, joined, read_hour, read_id, read_name
 from agent.outputs.s3.pile import hour_of, pile_up
 from agent.record import RunId, record_id
-from tests.fakes.batches import batch_of
+from tests.fakes.batches import STREAM, batch_of, frame_of
 
 RUN = RunId(1_763_805_600 * 10**9, bytes(8)).text
 """Began at 2025-11-22T10:00:00Z."""
@@ -52,14 +53,35 @@ documents = st.builds(
 usual = st.lists(st.just(b'{"@timestamp":"2026-11-22T10:00:00Z","x":{"create":{"_id":"y"}}}'), min_size=1, max_size=4)
 
 
-@given(st.lists(usual | st.lists(documents, min_size=1, max_size=4), min_size=1, max_size=4))
-def test_whole_frames_and_single_records_make_the_same_objects(frames: Sequence[Sequence[bytes]]) -> None:
-    """The same names, the same lines; each record in the hour that it has by itself."""
-    whole = batch_of(*frames, run=RUN)
+large = st.integers(1, 3).map(lambda n: [b'{"@timestamp":"2026-11-22T10:00:00Z","pad":"%s"}' % (b"x" * 70_000)] * n)
+frames = st.lists(usual | large | st.lists(documents, min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+@given(frames, st.sampled_from(Form), st.booleans())
+def test_whole_frames_and_single_records_make_the_same_objects(
+    frames: Sequence[Sequence[bytes]], form: Form, knows_hour: bool
+) -> None:
+    """The same names, the same lines; each record in the hour that it has by itself. A frame may know its hour, and is
+    then not looked into."""
+    made = []
+    for number, records in enumerate(frames):
+        hours = {hour_of(record, RUN) for record in records}
+        is_known = knows_hour and len(hours) == 1 and all(b'Z"' in record[:40] for record in records)
+        made.append(frame_of(RUN, number, records, form=form, hour=hours.pop() if is_known else ""))
+    whole = DeliveryBatch(STREAM, [frame for frame, _ in made], [body for _, body in made])
     single = DeliveryBatch.of_documents(whole.stream, whole.ids(), whole.documents())
     assert _objects(whole) == _objects(single)
     lines = [(hour, line) for (hour, _), lines in _objects(whole).items() for line in lines]
     assert sorted(lines) == sorted((hour_of(document, RUN), document) for document in whole.documents())
+
+
+def test_large_frame_of_one_hour_is_taken_as_it_lies() -> None:
+    """Between what has to be compressed first, in order."""
+    small, big = [b'{"@timestamp":"2026-11-22T10:00:00Z"}'], [b'{"@timestamp":"2026-11-22T10:00:00Z","n":1}'] * 2000
+    batch = batch_of(small, big, small, run=RUN, form=Form.NDJSON, hour="2026-11-22T10")
+    (pile,) = pile_up(batch, compresses=True)
+    assert batch.bodies[1] in pile.gzip()
+    assert list(documents_in("x.ndjson.gz", pile.gzip())) == batch.documents()
 
 
 def _objects(batch: DeliveryBatch) -> dict[tuple[str, str], list[bytes]]:

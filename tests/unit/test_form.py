@@ -1,0 +1,86 @@
+"""The forms in which records lie in the queue: what is put in comes out again, whatever the wire."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.delivery.contract import DeliveryBatch
+from agent.form import Form, documents, packed
+from agent.queue.frame import Damaged, Frame, Meta, Part, decode, deflate, encode, flags_of, inflate
+from agent.record import RunId, record_id
+from tests.fakes.batches import batch_of, document, frame_of
+
+contents = st.dictionaries(st.text(max_size=20), st.text(max_size=40) | st.integers(), min_size=1, max_size=3)
+some = st.lists(contents.map(lambda c: json.dumps(c, separators=(",", ":")).encode()), max_size=300)
+forms = pytest.mark.parametrize("form", Form)
+
+
+@given(some, st.sampled_from(Form))
+def test_documents_come_back_byte_for_byte(made: Sequence[bytes], form: Form) -> None:
+    """Numbers in event frames hold any byte, a newline's too, and none is taken for a line's end."""
+    frame, body = frame_of("run", 1, made, form=form)
+    assert frame.form is form
+    assert documents(form, inflate(frame, body)) == list(made)
+
+
+@given(st.lists(some, max_size=3), st.lists(st.sampled_from(Form), min_size=3, max_size=3))
+def test_batch_of_several_forms_reads_like_any_other(frames: list[list[bytes]], of: list[Form]) -> None:
+    """After a change of the configuration the queue holds both the old form and the new."""
+    run = RunId().text
+    made = [frame_of(run, number, frame, form=of[number]) for number, frame in enumerate(frames)]
+    batch = DeliveryBatch("s", [frame for frame, _ in made], [body for _, body in made])
+    whole = [document for frame in frames for document in frame]
+    assert batch.form is (of[0] if len({*of[: len(frames)]}) == 1 else None)
+    assert batch.lines() == b"".join(document + b"\n" for document in whole)
+    assert batch.documents() == whole
+
+
+@forms
+def test_form_survives_the_disk(form: Form) -> None:
+    """It is in the frame's flags, beside MORE."""
+    body, check = deflate(packed(form, b""), form)
+    mark = bytes(8)
+    for more in (True, False):
+        frame = Frame(1, 0, 0, 0, check, flags_of(form, more=more), Meta("r", "s", [], hour="2026-11-22T10"), len(body))
+        back, _ = decode(b"".join(encode(mark, frame, body)), mark, 0)
+        assert (back.form, back.more, back.hour) == (form, more, "2026-11-22T10")
+
+
+def test_form_of_a_later_version_is_told() -> None:
+    """It is not read as something else."""
+    frame = Frame(1, 0, 0, 0, 0, 3 << 1, Meta("r", "s", []), 0)
+    with pytest.raises(Damaged, match="a form that this version does not know"):
+        decode(b"".join(encode(bytes(8), frame, b"")), bytes(8), 0)
+
+
+@forms
+def test_text_that_is_not_what_was_written_is_damage(form: Form) -> None:
+    """The check holds over the text, whichever check the form's wire has."""
+    frame, _ = frame_of("run", 1, [document(1)], form=form)
+    other, _ = frame_of("run", 1, [document(2)], form=form)
+    body, _ = deflate(inflate(other, _body_of(document(2), form)), form)
+    with pytest.raises(Damaged, match="something else"):
+        inflate(frame, body)
+
+
+def _body_of(content: bytes, form: Form) -> bytes:
+    return frame_of("run", 1, [content], form=form)[1]
+
+
+@pytest.mark.parametrize(
+    "text", [b"2J", b"2J\0\0\0\x02\0\0\0\0", b"2J\0\0\0\x01\0\0\0\x09{}\n", b"2W\0\0\0\x01\0\0\0\0"]
+)
+def test_what_are_no_event_frames_is_told(text: bytes) -> None:
+    """Cut, wrongly numbered, or something else."""
+    with pytest.raises(ValueError, match="event frames"):
+        documents(Form.LUMBERJACK, text)
+
+
+def test_ids_do_not_depend_on_the_form() -> None:
+    """They are what the frame's parts say."""
+    batches = [batch_of([document(1), document(2)], run="r", form=form) for form in Form]
+    assert [batch.ids() for batch in batches] == [[record_id("r", 0, 0), record_id("r", 0, 1)]] * len(Form)
+    assert batches[0].frames[0].parts == [Part(0, 0, 2)]
