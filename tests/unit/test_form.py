@@ -2,13 +2,18 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.app import form_for
 from agent.delivery.contract import DeliveryBatch
 from agent.form import Form, documents, packed
+from agent.outputs import OutputConfig
 from agent.queue.frame import Damaged, Frame, Meta, Part, decode, deflate, encode, flags_of, inflate
 from agent.record import RunId, record_id
 from tests.fakes.batches import batch_of, document, frame_of
@@ -84,3 +89,45 @@ def test_ids_do_not_depend_on_the_form() -> None:
     batches = [batch_of([document(1), document(2)], run="r", form=form) for form in Form]
     assert [batch.ids() for batch in batches] == [[record_id("r", 0, 0), record_id("r", 0, 1)]] * len(Form)
     assert batches[0].frames[0].parts == [Part(0, 0, 2)]
+
+
+def _outputs(*kinds: str) -> list[OutputConfig]:
+    made = [msgspec.convert({"id": str(i), **_OUTPUTS[kind]}, OutputConfig) for i, kind in enumerate(kinds)]
+    return [cast(OutputConfig, output) for output in made]
+
+
+_OUTPUTS: dict[str, dict[str, object]] = {
+    "bulk": {"type": "elasticsearch", "hosts": ["http://a:1"]},
+    "search": {"type": "opensearch", "hosts": ["http://a:1"]},
+    "objects": {"type": "s3", "bucket": "bbb"},
+    "columns": {"type": "s3", "bucket": "bbb", "format": "parquet"},
+    "beats": {"type": "logstash", "hosts": ["a:1"]},
+    "plain beats": {"type": "logstash", "hosts": ["a:1"], "compress": False},
+    "lines": {"type": "logstash", "hosts": ["a:1"], "protocol": "tcp"},
+    "some": {"type": "elasticsearch", "hosts": ["http://a:1"], "when": ["level>=error"]},
+    "local": {"type": "local", "path": Path("/x")},
+}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "form"),
+    [
+        (["bulk"], Form.BULK),
+        (["search"], Form.BULK),
+        (["objects"], Form.NDJSON),
+        (["beats"], Form.LUMBERJACK),
+        (["local"], Form.NDJSON),
+        (["columns"], Form.NDJSON),
+        (["plain beats"], Form.NDJSON),
+        (["lines"], Form.NDJSON),
+        (["local", "beats"], Form.LUMBERJACK),
+        (["objects", "bulk"], Form.NDJSON),
+        (["bulk", "objects"], Form.BULK),
+        (["objects", "bulk", "search"], Form.BULK),
+        (["some", "beats"], Form.LUMBERJACK),
+        (["some"], Form.NDJSON),
+    ],
+)
+def test_queue_has_the_form_that_most_outputs_send(kinds: list[str], form: Form) -> None:
+    """Of equals that of the first; what takes documents one by one, or only some of them, has no say."""
+    assert form_for(_outputs(*kinds)) is form
