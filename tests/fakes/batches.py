@@ -18,10 +18,13 @@ def document(number: int, **fields: object) -> bytes:
 
 
 def lines_of(records: Iterable[tuple[str, bytes]], form: Form) -> bytes:
-    """Lines in this form for these ids and documents."""
+    """Lines in this form for these ids and documents, which for lumberjack are objects that hold something."""
     begin, between = around_id(form)
-    heads = ((begin + record.encode() if begin else b"", document) for record, document in records)
-    return b"".join(b"%b%b%b\n" % (head, between, document[1:]) for head, document in heads)
+    head = between.removesuffix(b"{")
+    skip = 1 if head == between else 0
+    return b"".join(
+        b"%b%b%b\n" % (begin + record.encode() if begin else b"", head, document[skip:]) for record, document in records
+    )
 
 
 def frame_of(
