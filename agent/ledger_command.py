@@ -9,7 +9,7 @@ from typing import Final
 import click
 import msgspec
 
-from agent.app import make_lookup
+from agent.components import make_lookup
 from agent.config.root import AgentConfig
 from agent.delivery.contract import Verifiable
 from agent.errors import SendError

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from agent.app import parser_for, processors_for
+from agent.components import parser_for, processors_for
 from agent.config.root import AgentConfig
 from agent.form import Form
 from agent.inputs import InputConfig

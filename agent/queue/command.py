@@ -196,7 +196,7 @@ def replay(config: Path, folder: Path | None, output: str, since: str, until: st
 
 
 async def _replay(folder: Path, component: "OutputConfig", span: "Span", *, yes: bool) -> int:
-    from agent.app import make_output, make_when, recognises_ids
+    from agent.components import make_output, make_when, recognises_ids
     from agent.delivery.contract import Transactional
     from agent.delivery.dead_letters.summary import printable
     from agent.delivery.replay import Replay

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.app import form_for
+from agent.components import form_for
 from agent.delivery.contract import DeliveryBatch
 from agent.form import Form, documents, packed
 from agent.outputs import OutputConfig

@@ -225,7 +225,7 @@ def replay(
 async def _replay(component: "OutputConfig", folder: LetterFolder, chosen: Chosen, settings: "AgentConfig") -> int:
     """Send the letters of one output again and say what became of them."""
     from agent import log
-    from agent.app import make_output
+    from agent.components import make_output
     from agent.config.secret import secrets_in
     from agent.delivery.dead_letters.replay import Replayed
     from agent.delivery.dead_letters.replay import replay as send_again

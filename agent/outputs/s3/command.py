@@ -121,7 +121,7 @@ async def _replay(
     source: "S3Config", wanted: "Wanted", component: "OutputConfig", settings: "AgentConfig", *, yes: bool
 ) -> int:
     from agent import log
-    from agent.app import make_output, recognises_ids
+    from agent.components import make_output, recognises_ids
     from agent.config.secret import secrets_in
     from agent.delivery.contract import Transactional
     from agent.errors import ModeltailError

@@ -31,7 +31,7 @@ def test_missing_extra_pauses_and_says_how_to_install_it(monkeypatch: pytest.Mon
 def test_outputs_are_made_without_loading_what_speaks_to_aws() -> None:
     """An agent whose AWS output has had nothing to send does not carry its library."""
     text = (
-        "import sys; from agent.app import make_output; from agent.outputs.kinesis.config import KinesisConfig; "
+        "import sys; from agent.components import make_output; from agent.outputs.kinesis.config import KinesisConfig; "
         "make_output(KinesisConfig(stream='s')); print([m for m in sys.modules if m.startswith(('boto', 'aioboto'))])"
     )
     done = asyncio.run(_python(text))
