@@ -40,9 +40,10 @@ METADATA: Final = b'{"@metadata":{"beat":"modeltail","version":"%s"},' % __versi
 """What stands in an event for the document's first brace."""
 
 _METADATA_END: Final = b"},"
-_EVENT: Final = struct.Struct(">2sII")
 _MARK: Final = b"2J"
-_LATER: Final = _MARK + b"\0" * (_EVENT.size - len(_MARK))
+_NUMBERS: Final = struct.Struct(">II")
+_HEAD_LEN: Final = len(_MARK) + _NUMBERS.size
+_LATER: Final = _MARK + b"\0" * _NUMBERS.size
 """Where number and length will be written."""
 
 _AROUND_ID: Final = {
@@ -60,26 +61,26 @@ def around_id(form: Form) -> tuple[bytes, bytes]:
 
 def packed(form: Form, lines: bytes) -> bytes | bytearray:
     """The text of a frame for these lines, each ended by a newline."""
-    return numbered(bytearray(lines)) if form is Form.LUMBERJACK else lines
+    return event_frames(lines) if form is Form.LUMBERJACK else lines
 
 
 def event_line(document: bytes) -> bytes:
-    """A document as a line for ``numbered``."""
+    """A document as a line for ``event_frames``."""
     metadata = METADATA if document != b"{}" else METADATA[:-1]
     return b"%b%b%b\n" % (_LATER, metadata, document[1:])
 
 
-def numbered(lines: bytearray) -> bytearray:
-    """Lines of events, made event frames where they are: number and length are written into each."""
-    find, write, head = lines.find, _EVENT.pack_into, _EVENT.size
-    start = number = 0
-    # What is searched lies behind what is written, so a number's byte is never taken for a line's end.
+def event_frames(lines: bytes) -> bytearray:
+    """Lines of events as event frames: number and length are written into each."""
+    frames = bytearray(lines)
+    find, write = lines.find, _NUMBERS.pack_into
+    number, start = 1, len(_MARK)
     while start < len(lines):
-        end = find(b"\n", start + head) + 1
+        end = find(b"\n", start) + 1
+        write(frames, start, number, end - start - _NUMBERS.size)
         number += 1
-        write(lines, start, _MARK, number, end - start - head)
-        start = end
-    return lines
+        start = end + len(_MARK)
+    return frames
 
 
 def check_of(form: Form, text: bytes | bytearray) -> int:
@@ -115,8 +116,9 @@ def _events(text: bytes) -> list[bytes]:
     events: list[bytes] = []
     at = 0
     while at < len(text):
-        mark, number, length = _EVENT.unpack(text[at : at + _EVENT.size].ljust(_EVENT.size))
-        at += _EVENT.size + length
+        mark, numbers = text[at : at + len(_MARK)], text[at + len(_MARK) : at + _HEAD_LEN]
+        number, length = _NUMBERS.unpack(numbers.ljust(_NUMBERS.size))
+        at += _HEAD_LEN + length
         if mark != _MARK or number != len(events) + 1 or at > len(text):
             raise ValueError("these are not event frames")
         events.append(text[at - length : at])

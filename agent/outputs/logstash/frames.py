@@ -21,7 +21,7 @@ from typing import Final
 
 from isal import isal_zlib
 
-from agent.form import event_line, numbered
+from agent.form import event_frames, event_line
 
 WINDOW: Final = 2048
 """Events in a window that we make, at most: as with Beats."""
@@ -46,7 +46,7 @@ def window(documents: Sequence[bytes], *, compress: bool = True) -> bytes:
     """One window of these events, at least one and at most ``WINDOW``. Documents are JSON objects in UTF-8, each
     beginning with its brace, and of less than 4 GiB. Compressing releases the interpreter lock.
     """
-    frames = numbered(bytearray(b"".join(map(event_line, documents))))
+    frames = event_frames(b"".join(map(event_line, documents)))
     if not compress:
         return _NUMBER(b"2W", len(documents)) + frames
     return b"".join(_window(len(documents), isal_zlib.compress(frames, 1)))
