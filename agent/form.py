@@ -36,7 +36,7 @@ class Form(IntEnum):
     LUMBERJACK = 2
 
 
-METADATA: Final = b'{"@metadata":{"beat":"modeltail","version":"%s"},' % __version__.encode()
+_METADATA: Final = b'{"@metadata":{"beat":"modeltail","version":"%s"},' % __version__.encode()
 """What stands in an event for the document's first brace."""
 
 _METADATA_END: Final = b"},"
@@ -49,7 +49,7 @@ _LATER: Final = _MARK + b"\0" * _NUMBERS.size
 _AROUND_ID: Final = {
     Form.BULK: (b'{"create":{"_id":"', b'"}}\n{'),
     Form.NDJSON: (b"", b"{"),
-    Form.LUMBERJACK: (b"", _LATER + METADATA),
+    Form.LUMBERJACK: (b"", _LATER + _METADATA),
 }
 
 
@@ -66,7 +66,7 @@ def packed(form: Form, lines: bytes) -> bytes | bytearray:
 
 def event_line(document: bytes) -> bytes:
     """A document as a line for ``event_frames``."""
-    metadata = METADATA if document != b"{}" else METADATA[:-1]
+    metadata = _METADATA if document != b"{}" else _METADATA[:-1]
     return b"%b%b%b\n" % (_LATER, metadata, document[1:])
 
 
