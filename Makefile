@@ -42,8 +42,8 @@ bench-inputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each input: rate, CPU an
 bench-outputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each output: rate and CPU, beside elasticsearch. ONLY="local" for some.
 	$(BIN)/python -m bench.outputs $(ONLY)
 
-bench-scaling: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each hop from sidecars through Kafka to Elasticsearch.
-	$(BIN)/python -m bench.scaling
+bench-scaling: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each hop through Kafka, and through Kinesis. ONLY="kinesis" for one of them.
+	$(BIN)/python -m bench.scaling $(ONLY)
 
 lambda: ## The zip of the AWS Lambda function; it needs Python and nothing else.
 	$(PYTHON) deploy/aws/lambda/build.py

@@ -29,7 +29,9 @@ MAX_BODY_BYTES = 256 * 1024 * 1024
 ARRIVAL = struct.Struct("<QI")
 """In the answer to ``arrivals``, for each bulk, in the order of the ids: ns since the epoch and number of records."""
 
-_REQUEST_ID = re.compile(rb'id": ?"([0-9a-f]{8})"')
+REQUEST_ID = re.compile(rb'id": ?"([0-9a-f]{8})"')
+"""A record's ``request_id``, under whatever name a contender ships it."""
+
 _ACTION_ID = re.compile(r'\{ ?"(?:create|index)": ?\{(?:[^\n]*?"_id": ?"([^"]+)")?')
 _INDEX = ".ds-logs-modeltail.inference-default-2026.11.22-000001"
 _ITEM = {
@@ -158,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
             )
             return
         records = body.count(b"\n") // 2
-        tally.note(at_ns, records, b"".join(_REQUEST_ID.findall(body)), self._sent_bytes, len(body))
+        tally.note(at_ns, records, b"".join(REQUEST_ID.findall(body)), self._sent_bytes, len(body))
         self._reply(200, bulk_answer(query, body, records))
 
     def _steer(self, order: str) -> None:
