@@ -1,16 +1,17 @@
-"""The hops through Kinesis and AWS Lambda. In AWS's place is moto, with Kinesis and S3; the function posts to the
-counting sink.
+"""The hops through Kinesis and AWS Lambda, with stand-ins for what is AWS's: ``stream`` for Kinesis, moto for S3. The
+function posts to the counting sink.
 
 * ``sidecar to Kinesis``: the agent tails the benchmark's file into a stream of one shard;
 * ``Lambda to …``: the function of ``deploy/aws/lambda``, from its zip and run by AWS's own runtime client: one instance
   of it, as for one shard. The harness brings it the stream, cut into events as Lambda's mapping cuts it; its start is
   not counted.
 
-What moto takes is not told: AWS's own take is nobody's machine but AWS's.
+What the stand-ins take is not told: it says nothing of AWS.
 """
 
 import base64
 import gzip
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,13 +20,13 @@ from typing import Any, Final
 from bench.processes import cpu
 from bench.scaling.hop import Hop, check, ids_in
 from bench.scaling.sidecar import fill
+from bench.scaling.stream import NAME, SHARD, in_stream, stream
 from bench.steer import SinkControl, sink
 from tests.deploy.aws.function import HANDLER, built, client, environment
 from tests.servers.event_source import Record, event_of
 from tests.servers.lambda_runtime import LambdaFunction
 from tests.servers.moto import KEYS, REGION, MotoServer, moto_server
 
-STREAM = "records"
 BATCH_RECORDS: Final = 500
 TIMEOUT_SECS: Final = 120.0
 """``BatchSize`` and ``Timeout`` of ``deploy/aws/template.yaml``."""
@@ -35,29 +36,22 @@ EVENT_BYTES: Final = 6_000_000
 
 def hops(count: int, folder: Path) -> Iterator[Hop]:
     """Measure one after the other. What does not get every record once ends all."""
-    with moto_server(folder) as moto, sink(folder / "sink.log") as control:
-        client(moto, "kinesis").create_stream(StreamName=STREAM, ShardCount=1)
-        output = {"type": "kinesis", "stream": STREAM, "region": REGION, "endpoint": moto.url, **KEYS}
+    with stream(folder) as address, moto_server(folder) as moto, sink(folder / "sink.log") as control:
+        output = {"type": "kinesis", "stream": NAME, "region": REGION, "endpoint": address, **KEYS}
         name = "sidecar to Kinesis"
         secs, used = fill(count, {**output, "partition_key": "source"}, folder)
-        shard, records = _in_stream(moto)
+        records = in_stream(address)
         check(name, count, ids_in(gzip.decompress(record["Data"]) for record in records))
         yield Hop(name, count, secs, used)
         elasticsearch = {"ELASTICSEARCH_URL": f"http://127.0.0.1:{control.port}"}
-        ways: list[tuple[str, dict[str, str]]] = [
+        for name, settings in (
             ("Lambda to Elasticsearch", {"BUCKET": "searched", "ARCHIVE": "false", **elasticsearch}),
             ("Lambda to S3", {"BUCKET": "archived"}),
             ("Lambda to both", {"BUCKET": "both", **elasticsearch}),
-        ]
-        for number, (name, settings) in enumerate(ways):
-            work = folder / f"function-{number}"
-            work.mkdir()
+        ):
             control.reset()
             _make_bucket(moto, settings["BUCKET"])
-            with LambdaFunction(
-                built(work / "function.zip"), HANDLER, environment(moto, **settings), work, TIMEOUT_SECS
-            ) as function:
-                secs, used = _invoke(function, shard, records)
+            secs, used = _drain(records, environment(moto, **settings), folder)
             _check(name, count, settings, moto, control)
             yield Hop(name, count, secs, used)
 
@@ -76,31 +70,21 @@ def batches(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
         yield records[start:]
 
 
-def _invoke(function: LambdaFunction, shard: str, records: Sequence[Record]) -> tuple[float, float]:
-    """Bring the function all records of a shard; seconds and CPU-seconds of the invocations."""
-    function.invoke({"Records": []})  # starts it
-    before, secs = cpu(function.pid).total, 0.0
-    for batch in batches(records):
-        event = event_of(STREAM, shard, batch)
-        begun = time.monotonic()
-        answer = function.invoke(event)
-        secs += time.monotonic() - begun
-        if answer["batchItemFailures"]:
-            raise SystemExit(f"the function wants records again:\n{function.log()[-2000:]}")
-    return secs, cpu(function.pid).total - before
-
-
-def _in_stream(moto: MotoServer) -> tuple[str, Sequence[Record]]:
-    """The name of the stream's shard, and what is in it."""
-    kinesis = client(moto, "kinesis")
-    (shard,) = kinesis.list_shards(StreamName=STREAM)["Shards"]
-    name: str = shard["ShardId"]
-    answer = kinesis.get_shard_iterator(StreamName=STREAM, ShardId=name, ShardIteratorType="TRIM_HORIZON")
-    iterator, records = answer["ShardIterator"], []
-    while found := (answer := kinesis.get_records(ShardIterator=iterator))["Records"]:
-        records += found
-        iterator = answer["NextShardIterator"]
-    return name, records
+def _drain(records: Sequence[Record], settings: Mapping[str, str], within: Path) -> tuple[float, float]:
+    """Bring a new function all records of a shard; seconds and CPU-seconds of the invocations."""
+    with tempfile.TemporaryDirectory(prefix="function-", dir=within) as name:
+        folder = Path(name)
+        with LambdaFunction(built(folder / "function.zip"), HANDLER, settings, folder, TIMEOUT_SECS) as function:
+            function.invoke({"Records": []})  # starts it
+            before, secs = cpu(function.pid).total, 0.0
+            for batch in batches(records):
+                event = event_of(NAME, SHARD, batch)
+                begun = time.monotonic()
+                answer = function.invoke(event)
+                secs += time.monotonic() - begun
+                if answer["batchItemFailures"]:
+                    raise SystemExit(f"the function wants records again:\n{function.log()[-2000:]}")
+            return secs, cpu(function.pid).total - before
 
 
 def _make_bucket(moto: MotoServer, bucket: str) -> None:

@@ -1,8 +1,12 @@
 """Each hop of both set-ups does its work, and a run in which a record is lost or doubled is none."""
 
 import base64
+import json
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from bench.records import request_id
 from bench.scaling.__main__ import WAYS
 from bench.scaling.hop import Hop, check, ids_in
 from bench.scaling.kinesis import BATCH_RECORDS, EVENT_BYTES, TIMEOUT_SECS, batches
+from bench.scaling.stream import in_stream, stream
 from tests.servers import ServerUnavailable, unavailable
 from tests.servers.event_source import Record
 
@@ -51,6 +56,30 @@ def test_run_that_lost_or_doubled_a_record_is_none(data: st.DataObject, count: i
     lost, doubled = copies.count(0), copies.count(2)
     with pytest.raises(SystemExit, match=f"a place: {lost} of {count} records are missing, {doubled} came twice"):
         check("a place", count, ids_in(texts))
+
+
+def test_stream_keeps_what_is_put_at_the_same_moment(tmp_path: Path) -> None:
+    """Eight at once: every record is there, once, in the order of the numbers that were told, and as it was put."""
+
+    def put(sender: int) -> dict[str, bytes]:
+        payloads = [b"%d-%d" % (sender, i) for i in range(200)]
+        told: dict[str, bytes] = {}
+        connection = HTTPConnection(address.removeprefix("http://"), timeout=30)
+        with closing(connection):
+            for some in (payloads[i : i + 10] for i in range(0, 200, 10)):
+                entries = [{"Data": base64.b64encode(data).decode(), "PartitionKey": "k"} for data in some]
+                body = json.dumps({"StreamName": "s", "Records": entries})
+                connection.request("POST", "/", body, {"X-Amz-Target": "Kinesis_20131202.PutRecords"})
+                answer = json.loads(connection.getresponse().read())
+                assert answer["FailedRecordCount"] == 0
+                told |= {r["SequenceNumber"]: data for r, data in zip(answer["Records"], some, strict=True)}
+        return told
+
+    with stream(tmp_path) as address, ThreadPoolExecutor(8) as pool:
+        told = {number: data for each in pool.map(put, range(8)) for number, data in each.items()}
+        kept = in_stream(address)
+    assert len(told) == 8 * 200
+    assert [(record["SequenceNumber"], record["Data"]) for record in kept] == sorted(told.items())
 
 
 @settings(deadline=None)
