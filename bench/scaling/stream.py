@@ -1,4 +1,4 @@
-"""A Kinesis stream of one shard that takes and keeps whatever is put into it, in the order in which it came.
+"""A Kinesis stream of one shard that takes whatever is put into it and keeps it in memory, in the order it came in.
 
 moto's will not do: two requests at the same moment may get one sequence number there, and then the records of one are
 gone.
