@@ -5,6 +5,7 @@ PYTHON ?= python3
 BENCH_PYTHON ?= $(or $(shell /usr/bin/python3 -c 'import sys; sys.version_info < (3, 11) or print(sys.executable)' 2>/dev/null),$(PYTHON))
 FOR ?=
 ONLY ?=
+ROUNDS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/run.stamp
@@ -39,11 +40,12 @@ bench: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure beside rsyslog; writes docs/per
 bench-inputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each input: rate, CPU and drops. ONLY="udp tcp" for some.
 	$(BIN)/python -m bench.inputs $(ONLY)
 
-bench-outputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each output: rate and CPU, beside elasticsearch. ONLY="local" for some.
-	$(BIN)/python -m bench.outputs $(ONLY)
+# ONLY="local s3" for some, ROUNDS=5 for five runs of each in turns.
+bench-outputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each output: rate and CPU, beside elasticsearch.
+	$(BIN)/python -m bench.outputs $(if $(ROUNDS),--rounds $(ROUNDS)) $(ONLY)
 
-bench-scaling: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each hop from sidecars through Kafka to Elasticsearch.
-	$(BIN)/python -m bench.scaling
+bench-scaling: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each hop through Kafka, and through Kinesis. ONLY="kinesis" for one of them.
+	$(BIN)/python -m bench.scaling $(ONLY)
 
 lambda: ## The zip of the AWS Lambda function; it needs Python and nothing else.
 	$(PYTHON) deploy/aws/lambda/build.py

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 from isal import isal_zlib
@@ -29,7 +29,9 @@ MAX_BODY_BYTES = 256 * 1024 * 1024
 ARRIVAL = struct.Struct("<QI")
 """In the answer to ``arrivals``, for each bulk, in the order of the ids: ns since the epoch and number of records."""
 
-_REQUEST_ID = re.compile(rb'id": ?"([0-9a-f]{8})"')
+REQUEST_ID = re.compile(rb'id": ?"([0-9a-f]{8})"')
+"""A record's ``request_id``, under whatever name a contender ships it."""
+
 _ACTION_ID = re.compile(r'\{ ?"(?:create|index)": ?\{(?:[^\n]*?"_id": ?"([^"]+)")?')
 _INDEX = ".ds-logs-modeltail.inference-default-2026.11.22-000001"
 _ITEM = {
@@ -112,6 +114,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "Sink"
     disable_nagle_algorithm = True
+    product: ClassVar[tuple[str, str]] = ("X-Elastic-Product", "Elasticsearch")
+    """The header by which a client knows what it talks to."""
 
     def _serve(self) -> None:
         body = self._body()
@@ -158,7 +162,7 @@ class Handler(BaseHTTPRequestHandler):
             )
             return
         records = body.count(b"\n") // 2
-        tally.note(at_ns, records, b"".join(_REQUEST_ID.findall(body)), self._sent_bytes, len(body))
+        tally.note(at_ns, records, b"".join(REQUEST_ID.findall(body)), self._sent_bytes, len(body))
         self._reply(200, bulk_answer(query, body, records))
 
     def _steer(self, order: str) -> None:
@@ -183,7 +187,7 @@ class Handler(BaseHTTPRequestHandler):
     def _reply(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
-        self.send_header("X-Elastic-Product", "Elasticsearch")
+        self.send_header(*self.product)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
@@ -199,19 +203,18 @@ class Sink(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, handler: type[Handler] = Handler, cluster: Cluster | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.tally = Tally()
-        self.cluster = Cluster()
+        self.cluster = cluster or Cluster()
 
 
-def main() -> None:
+def serve(sink: Sink) -> None:
     """Serve until standard input ends, so that the sink never outlives the harness, however that ends."""
-    sink = Sink()
     print(sink.server_port, flush=True)
     threading.Thread(target=sink.serve_forever, daemon=True).start()
     sys.stdin.buffer.read()
 
 
 if __name__ == "__main__":
-    main()
+    serve(Sink())

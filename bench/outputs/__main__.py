@@ -1,4 +1,8 @@
-"""``python -m bench.outputs [NAME…]``: CPU-seconds per million records of each output, one after the other."""
+"""``python -m bench.outputs [NAME…]``: CPU-seconds per million records of each output, one after the other.
+
+With ``--rounds`` all take their turns so many times, and each shows the run of its median CPU time: what else the
+machine does for a while then falls on all of them, and a ratio is no accident of one run.
+"""
 
 import importlib
 import pkgutil
@@ -10,7 +14,7 @@ import click
 import bench.outputs
 from agent.outputs import OUTPUTS
 from bench.outputs.peer import Peer
-from bench.outputs.run import HEADING, measure
+from bench.outputs.run import HEADING, Shipped, measure, typical
 from bench.processes import interrupt_on_sigterm
 from bench.workspace import workspace
 
@@ -30,24 +34,29 @@ def peers() -> list[Peer]:
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--records", type=click.IntRange(1, 50_000_000), default=500_000, show_default=True, help="Records each.")
-def main(names: tuple[str, ...], records: int) -> None:
+@click.option("--rounds", type=click.IntRange(1, 99), default=1, show_default=True, help="Runs of each, in turns.")
+def main(names: tuple[str, ...], records: int, rounds: int) -> None:
     """Measure the outputs NAMES, or all. Ends with status 1 when one does not get every record once."""
     interrupt_on_sigterm()
     known = peers()
     if unknown := set(names) - {peer.name for peer in known}:
         raise click.UsageError(f"no such output: {', '.join(sorted(unknown))}; there are {[p.name for p in known]}")
-    click.echo(HEADING)
+    chosen = [peer for peer in known if not names or peer.name in names]
+    runs: dict[str, list[Shipped]] = {peer.name: [] for peer in chosen}
     baseline: float | None = None
     complete = True
+    click.echo(HEADING)
     with workspace() as folder:
-        for peer in known:
-            if names and peer.name not in names:
-                continue
-            shipped = measure(peer, records, folder)
-            if peer.name == BASELINE:
-                baseline = shipped.cpu_secs_per_million
-            click.echo(shipped.row(baseline))
-            complete = complete and shipped.is_complete
+        for round_number in range(1, rounds + 1):
+            for peer in chosen:
+                runs[peer.name].append(measure(peer, records, folder))
+                if round_number < rounds:
+                    continue
+                shipped = typical(runs[peer.name])
+                if peer.name == BASELINE:
+                    baseline = shipped.cpu_secs_per_million
+                click.echo(shipped.row(baseline))
+                complete = complete and shipped.is_complete
     sys.exit(0 if complete else 1)
 
 

@@ -12,7 +12,6 @@ asks.
 import base64
 import gzip
 import json
-import re
 import subprocess
 import sys
 import threading
@@ -24,9 +23,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.outputs.peer import Other
-from bench.sink import Handler
+from bench.sink import REQUEST_ID, Handler
 
-_REQUEST_ID: Final = re.compile(rb'id": ?"[0-9a-f]{8}"')
 _GZIP: Final = b"\x1f\x8b"
 _EMPTY_LIST: Final = b'<?xml version="1.0"?><ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>'
 _JSON: Final = "application/json"
@@ -34,7 +32,7 @@ _JSON: Final = "application/json"
 
 def records_in(payload: bytes) -> int:
     """How many records there are in documents as they lie, or compressed."""
-    return len(_REQUEST_ID.findall(gzip.decompress(payload) if payload.startswith(_GZIP) else payload))
+    return len(REQUEST_ID.findall(gzip.decompress(payload) if payload.startswith(_GZIP) else payload))
 
 
 def records_of_otlp(body: bytes, content_type: str) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import json
+import statistics
 import subprocess
 import sys
 import zlib
@@ -12,6 +13,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
@@ -20,9 +23,11 @@ from bench.outputs.counting import counting, records_in, without_chunks
 from bench.outputs.lumberjack import _EVENT, _NUMBER, ask
 from bench.outputs.lumberjack import lumberjack as lumberjack_peer
 from bench.outputs.peer import Other
+from bench.outputs.run import Shipped, typical
 from bench.records import blocks
 
 RECORDS = 5
+SECS = st.floats(0, 100)
 LINES = b"".join(blocks(RECORDS))
 
 
@@ -142,3 +147,23 @@ def test_every_output_is_measured(tmp_path: Path) -> None:
     rows = done.stdout.splitlines()[1:]
     assert [row.split()[0] for row in rows] == [peer.name for peer in peers()]
     assert all(row.split()[1] == "500" for row in rows)
+
+
+def test_rounds_give_one_row_for_each_output() -> None:
+    """Two outputs in two rounds: two rows, the first that of what the other is compared with."""
+    command = [sys.executable, "-m", "bench.outputs", "--records", "500", "--rounds", "2", "ndjson", "elasticsearch"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row.split()[0] for row in done.stdout.splitlines()[1:]] == ["elasticsearch", "ndjson"]
+
+
+@settings(deadline=None)
+@given(st.lists(st.builds(Shipped, st.just("x"), st.just(2), st.integers(1, 3), st.just(1.0), SECS), min_size=1))
+def test_median_run_stands_for_all_unless_one_is_incomplete(runs: list[Shipped]) -> None:
+    """No rounds can hide a run that lost or doubled records; otherwise as many runs took less CPU time as took more."""
+    shown = typical(runs)
+    assert shown in runs
+    if all(run.is_complete for run in runs):
+        assert shown.cpu_secs == statistics.median_low(run.cpu_secs for run in runs)
+    else:
+        assert not shown.is_complete

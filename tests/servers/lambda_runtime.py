@@ -154,6 +154,12 @@ class LambdaFunction:
                 self._end()
             raise FunctionFailed(kind, body.decode())
 
+    @property
+    def pid(self) -> int:
+        """Of its process, which is there from the first invocation on."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End its process at once, also in the middle of an invocation; from any thread."""
         self.kills += 1
