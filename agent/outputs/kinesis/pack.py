@@ -6,7 +6,7 @@ from typing import Literal
 from agent.outputs.aws.calls import Packed, runs
 from agent.outputs.gzip import gzipped
 from agent.outputs.kinesis.aggregate import aggregated
-from agent.outputs.kinesis.keys import key_of, places_of, random_key
+from agent.outputs.kinesis.keys import key_of, random_key
 
 Aggregation = Literal["gzip", "kpl", "none"]
 
@@ -17,7 +17,7 @@ class Packer:
     def __init__(self, aggregation: Aggregation, record_bytes: int, partition_key: str) -> None:
         self._form: Callable[[Sequence[bytes], str], bytes] = _FORMS[aggregation]
         self._record_bytes = record_bytes if aggregation != "none" else 0
-        self._places = places_of(partition_key)
+        self._key_of = key_of(partition_key)
 
     def pack(self, documents: Sequence[bytes], max_bytes: int) -> tuple[list[Packed], dict[int, str]]:
         """Records of at most ``max_bytes`` each, key included; and which documents are too large for one, and why."""
@@ -42,11 +42,11 @@ class Packer:
 
     def _by_key(self, documents: Sequence[bytes]) -> dict[str, Sequence[int]]:
         """The documents of each key, in order; those without one are under the empty key."""
-        if not self._places:
+        if self._key_of is None:
             return {"": range(len(documents))}
         by_key: dict[str, list[int]] = {}
         for i, document in enumerate(documents):
-            by_key.setdefault(key_of(document, self._places), []).append(i)
+            by_key.setdefault(self._key_of(document), []).append(i)
         return dict(by_key)
 
 

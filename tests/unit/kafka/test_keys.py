@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.outputs.kafka.keys import key_of, value_at
+from agent.outputs.kafka.keys import key_of
 from agent.outputs.kafka.plan import plan
 from agent.outputs.kafka.record_batch import Keyed, header
+from agent.outputs.source import value_at
 
 FULL: dict[str, Any] = {
     "message": 'says "ml":{"model":{"name":"a liar"}}',

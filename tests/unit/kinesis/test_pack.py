@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.outputs.kinesis.keys import key_of, places_of
+from agent.outputs.kinesis.keys import key_of
 from agent.outputs.kinesis.pack import Aggregation, Packer
 from tests.servers.aws_api import documents_in
 
@@ -72,9 +72,9 @@ def test_documents_of_one_key_share_records_and_no_others_do() -> None:
         (b'{"host":{"name":"h"},"log":{"file":{"path":"/a b"}}}', "source", "h /a b"),
         (b'{"host":{"name":"h"}}', "source", "h"),
         (b'{"ml":{"model":{"name":"fraud"}}}', "model", "fraud"),
-        (b'{"a":{"b.c":1.10}}', "field:a.b.c", "1.10"),
+        (b'{"fields":{"b.c":1.10}}', "field:fields.b.c", "1.10"),
         (b'{"a.b":{"c":true}}', "field:a.b.c", ""),
-        (b'{"a.b.c":[1, 2]}', "field:a.b.c", "[1, 2]"),
+        (b'{"labels":{"b.c":[1, 2]}}', "field:labels.b.c", "[1, 2]"),
         (b'{"a":{"b":{"c":"caf\\u00e9"}}}', "field:a.b.c", "caf\u00e9"),
         (b'{"a":{"b":{"c":null}}}', "field:a.b.c", ""),
         (b'{"a":{"b":""}}', "field:a.b", ""),
@@ -82,9 +82,17 @@ def test_documents_of_one_key_share_records_and_no_others_do() -> None:
         (b'{"a":7}', "field:a.b.c", ""),
         (b"no json", "field:a", ""),
         (b'{"a":"' + b"k" * 300 + b'"}', "field:a", "k" * 256),
-        (b'{"a":1}', "random", ""),
     ],
 )
 def test_key_is_what_stands_at_the_place(document: bytes, strategy: str, key: str) -> None:
     """Its text, up to the 256 characters a key may have; nothing where there is nothing, which is then random."""
-    assert key_of(document, places_of(strategy)) == key
+    find = key_of(strategy)
+    assert find is not None
+    assert find(document) == key
+
+
+def test_random_looks_at_no_document() -> None:
+    """What has no key gets one that says nothing."""
+    assert key_of("random") is None
+    (record,), _ = Packer("gzip", 1024, "field:a").pack([b"{}"], 1000)
+    assert len(record.key) == 16
