@@ -23,7 +23,7 @@ from agent.processors.normalise.tolerant import Record
 from agent.processors.parse.formats import TimeFormat
 from agent.processors.parse.parser import Way, keep_line, put_time
 from agent.processors.parse.typed import Typed, integer, number
-from agent.values import is_number, quote
+from agent.values import is_number, quote, unquote
 
 FORMATS: Final = {
     "glog": TimeFormat("%m%d %H:%M:%S.%f"),
@@ -44,9 +44,19 @@ def _one(text: str) -> bytes:
     return b"[%b]" % quote(text)
 
 
+def _quoted(text: str) -> bytes:
+    """What stands between the quotes of a JSON string; of what is none, the text with its quotes."""
+    written = f'"{text}"'
+    try:
+        return quote(unquote(written.encode()))
+    except ValueError:
+        return quote(written)
+
+
 _PLACES: Final[Mapping[str, tuple[str, Typed]]] = {
     "level": ("level", _level),
     "message": ("message", quote),
+    "quoted": ("message", _quoted),
     "logger": ("logger", quote),
     "file": ("log.origin.file.name", quote),
     "lineno": ("log.origin.file.line", integer),
