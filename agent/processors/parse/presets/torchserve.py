@@ -2,7 +2,8 @@
 
 ``frontend/server/src/main/resources/log4j2.xml``: ``%d{ISO8601} [%-5p] %t %c - %m``, and ``%d{ISO8601} - %m`` for the
 access log and metrics (older versions: a space in the time). A metric is ``Name.Unit:value|#dimensions|#hostname:…``,
-of ``ts/metrics/metric.py``. Workers' threads are called ``W-9000-<model>_<version>[-stdout]``.
+of ``ts/metrics/metric.py``; old versions name the time a worker took to load after the worker. Workers' threads are
+called ``W-9000-<model>_<version>[-stdout]``. The version ``default`` in a dimension says that a request named none.
 """
 
 from typing import Final
@@ -15,28 +16,46 @@ _ACCESS: Final = (
     rf"/?(?P<client>[^\s/]{{1,255}}):(?P<client_port>\d{{1,5}}) {REQUEST} "
     r"(?P<status>\d{3}) (?P<duration_ms>\d{1,12})"
 )
-_METRIC: Final = (
-    rf"(?P<metric>[A-Za-z][\w-]{{0,127}})\.(?P<unit>[A-Za-z]{{1,32}}):(?P<value>-?{NUMBER})"
+_DIMENSIONS: Final = (
     r"\|#(?P<dimensions>[^|]{0,1024})"
     r"(?:\|#type:(?P<type>[A-Z]{1,16}))?\|#hostname:(?P<hostname>[^,|\s]{1,255})"
     r"(?:,requestID:(?P<request_id>[^,\s]{1,256}))?(?:,timestamp:(?:\d{1,20}|null))?"
 )
+_METRIC: Final = rf"(?P<metric>[A-Za-z][\w-]{{0,127}})\.(?P<unit>[A-Za-z]{{1,32}}):(?P<value>-?{NUMBER}){_DIMENSIONS}"
+_WORKER: Final = r"W-\d{1,5}-(?P<model>[^\s,]{1,192}?)_(?P<model_version>[^\s,_]{1,32}?)"
+_WORKER_LOADED: Final = rf"{_WORKER}\.(?P<unit>ms):(?P<metric_WorkerLoadTime>{NUMBER}){_DIMENSIONS}"
 
 PRESET: Final = Preset(
     lines=(
         form(rf"{_HEAD}(?P<logger>ACCESS_LOG) - {_ACCESS}"),
         form(rf"{TIME} - {_ACCESS}", logger="ACCESS_LOG", level="info"),
         form(rf"{_HEAD}(?P<logger>TS_METRICS|MODEL_METRICS) - {_METRIC}"),
+        form(rf"{_HEAD}(?P<logger>TS_METRICS) - {_WORKER_LOADED}"),
         form(rf"{TIME} - {_METRIC}", level="info"),
+        form(rf"{TIME} - {_WORKER_LOADED}", level="info"),
         form(rf"{_HEAD}(?P<logger>[\w.$]{{1,256}}) - {REST}"),
     ),
     within={
-        "path": MODEL_PATHS,
-        "thread": (form(r"W-\d{1,5}-(?P<model>[^\s]{1,192}?)_(?P<model_version>[^\s_]{1,32}?)(?:-stdout|-stderr)?"),),
+        "path": (
+            *MODEL_PATHS,
+            form(r"/(?:models|explanations)/(?P<model>[^/]{1,256})(?:/(?P<model_version>[^/]{1,64}))?"),
+        ),
+        "thread": (form(rf"{_WORKER}(?:-stdout|-stderr)?"),),
         "dimensions": (
             form(
-                r"(?:ModelName|model_name):(?P<model>[^,\s]{1,256})(?:,model_version:(?P<model_version>[^,\s]{1,64}))?.*"
+                r"(?:ModelName|model_name):(?P<model>[^,\s]{1,256})"
+                r"(?:,model_version:(?:default|(?P<model_version>[^,\s]{1,64})))?(?:,.*)?"
             ),
+            form(rf"WorkerName:{_WORKER},.*"),
+        ),
+        "message": (
+            form(r"Sending response for jobId (?P<request_id>\S{1,256})"),
+            form(r"Model (?P<model>\S{1,256}) (?:loaded|unregistered)\."),
+            form(
+                r"(?:Adding new version|Setting default version to) (?P<model_version>\S{1,64}) "
+                r"for model (?P<model>\S{1,256})"
+            ),
+            form(r"Removed model: (?P<model>\S{1,256}) version: (?P<model_version>\S{1,64})"),
         ),
     },
 )
