@@ -122,6 +122,9 @@ HOSTILE = [
     'INFO:     1.1.1.1:1 - "GET ' + "/?" * 300_000,
     "INFO 11-22 10:00:00 a.py:1] Generated response a: " + ", finish_reason: " * 50_000,
     "INFO 11-22 10:00:00 a.py:1] Received request " + "a" * 600_000,
+    "INFO 11-22 10:00:00 a.py:1] Avg prompt throughput: 1 tokens/s, Avg generation throughput: 1 tokens/s, "
+    "Running: 1 reqs, KV fetch: " + "1 waiting, " * 60_000,
+    "INFO 11-22 10:00:00 a.py:1] SpecDecoding metrics: " + "Avg Draft acceptance rate: 1%" * 20_000,
     "2026-11-22T10:00:00+0000 [INFO] [a] " + " (trace=" * 100_000,
     "2026-11-22T10:00:00+0000 [INFO] [a] x (trace=" + "a" * 600_000,
     "2026-11-22 10:00:00.123 1 kserve INFO [" + "a():" * 200_000,
