@@ -1,5 +1,6 @@
 """Each preset's table: lines as the servers print them, in several versions, and the fields they become."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -91,6 +92,14 @@ def test_times_without_a_year_over_new_year(name: PresetName, line: str, read: d
     (found,), _ = parsed([line], [name], read_at_ns=int(read.replace(tzinfo=UTC).timestamp()) * 1_000_000_000)
     assert found["@timestamp"] == (time or f"{read.isoformat()}.000Z")
     assert found["labels"] == ({"timezone": "assumed"} if time else {"timestamp": "read"})
+
+
+@given(st.text(min_size=2))
+def test_message_in_quotes_is_what_was_quoted(message: str) -> None:
+    """Triton writes messages as JSON strings: whatever is in one comes out, and the line stays as it was."""
+    line = f"I1122 10:00:00.123456 1 server.cc:592] {json.dumps(message)}"
+    (found,), _ = parsed([line], ["triton"])
+    assert (found["message"], found["fields"]["line"]) == (message, line)
 
 
 LINES = [line for _, line, _ in _rows()]
