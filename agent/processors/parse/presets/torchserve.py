@@ -16,23 +16,21 @@ _ACCESS: Final = (
     rf"/?(?P<client>[^\s/]{{1,255}}):(?P<client_port>\d{{1,5}}) {REQUEST} "
     r"(?P<status>\d{3}) (?P<duration_ms>\d{1,12})"
 )
-_DIMENSIONS: Final = (
+_WORKER: Final = r"W-\d{1,5}-(?P<model>[^\s,]{1,192}?)_(?P<model_version>[^\s,_]{1,32}?)"
+_METRIC: Final = (
+    rf"(?:(?P<metric>[A-Za-z][\w-]{{0,127}})\.(?P<unit>[A-Za-z]{{1,32}}):(?P<value>-?{NUMBER})"
+    rf"|{_WORKER}\.ms:(?P<metric_WorkerLoadTime>{NUMBER}))"
     r"\|#(?P<dimensions>[^|]{0,1024})"
     r"(?:\|#type:(?P<type>[A-Z]{1,16}))?\|#hostname:(?P<hostname>[^,|\s]{1,255})"
     r"(?:,requestID:(?P<request_id>[^,\s]{1,256}))?(?:,timestamp:(?:\d{1,20}|null))?"
 )
-_METRIC: Final = rf"(?P<metric>[A-Za-z][\w-]{{0,127}})\.(?P<unit>[A-Za-z]{{1,32}}):(?P<value>-?{NUMBER}){_DIMENSIONS}"
-_WORKER: Final = r"W-\d{1,5}-(?P<model>[^\s,]{1,192}?)_(?P<model_version>[^\s,_]{1,32}?)"
-_WORKER_LOADED: Final = rf"{_WORKER}\.(?P<unit>ms):(?P<metric_WorkerLoadTime>{NUMBER}){_DIMENSIONS}"
 
 PRESET: Final = Preset(
     lines=(
         form(rf"{_HEAD}(?P<logger>ACCESS_LOG) - {_ACCESS}"),
         form(rf"{TIME} - {_ACCESS}", logger="ACCESS_LOG", level="info"),
         form(rf"{_HEAD}(?P<logger>TS_METRICS|MODEL_METRICS) - {_METRIC}"),
-        form(rf"{_HEAD}(?P<logger>TS_METRICS) - {_WORKER_LOADED}"),
         form(rf"{TIME} - {_METRIC}", level="info"),
-        form(rf"{TIME} - {_WORKER_LOADED}", level="info"),
         form(rf"{_HEAD}(?P<logger>[\w.$]{{1,256}}) - {REST}"),
     ),
     within={
