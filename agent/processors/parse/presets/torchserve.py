@@ -13,8 +13,10 @@ from agent.processors.parse.presets.preset import Preset, form
 
 _HEAD: Final = rf"{TIME} \[(?P<level>[A-Z]{{4,5}}) ?\] (?P<thread>\S{{1,256}}) "
 _ACCESS: Final = (
-    rf"/?(?P<client>[^\s/]{{1,255}}):(?P<client_port>\d{{1,5}}) {REQUEST} "
-    r"(?P<status>\d{3}) (?P<duration_ms>\d{1,12})"
+    r"/?(?P<client>[^\s/]{1,255}):(?P<client_port>\d{1,5}) "
+    rf"(?:{REQUEST} (?P<status>\d{{3}})"
+    r"|\"gRPC (?P<rpc_method>[^\s\"]{1,1024}) HTTP/2\.0\" (?P<grpc_status>\d{1,2}))"
+    r" (?P<duration_ms>\d{1,12})"
 )
 _WORKER: Final = r"W-\d{1,5}-(?P<model>[^\s,]{1,192}?)_(?P<model_version>[^\s,_]{1,32}?)"
 _METRIC: Final = (
