@@ -5,9 +5,9 @@ standard library's engine and are linear by construction: what repeats is bounde
 itself, and nothing that repeats holds anything that repeats without bound.
 
 Groups: ``time`` (any usual form), ``time_<name>`` (in a form of ``FORMATS``), ``metric_<name>`` (a number, into
-``ml.metrics``) or ``metric`` and ``value`` (the metric's name is in the line), ``client`` (an address, or a name), a
-name of ``_PLACES``, or any other (a text, into ``fields``). A text that is empty or ``-`` says nothing. Every record
-keeps its whole line.
+``ml.metrics``) or ``metric`` and ``value`` (the metric's name is in the line), ``client`` (an address, or a name),
+``quoted`` (the message, as it stands between the quotes of a JSON string), a name of ``_PLACES``, or any other (a text,
+into ``fields``). A text that is empty or ``-`` says nothing. Every record keeps its whole line.
 """
 
 import re
@@ -23,7 +23,7 @@ from agent.processors.normalise.tolerant import Record
 from agent.processors.parse.formats import TimeFormat
 from agent.processors.parse.parser import Way, keep_line, put_time
 from agent.processors.parse.typed import Typed, integer, number
-from agent.values import is_number, quote
+from agent.values import is_number, quote, unquote
 
 FORMATS: Final = {
     "glog": TimeFormat("%m%d %H:%M:%S.%f"),
@@ -42,6 +42,15 @@ def _level(text: str) -> bytes:
 
 def _one(text: str) -> bytes:
     return b"[%b]" % quote(text)
+
+
+def _unquoted(text: str) -> str:
+    """What stands between the quotes of a JSON string; of what is none, the text with its quotes."""
+    written = f'"{text}"'
+    try:
+        return unquote(written.encode())
+    except ValueError:
+        return written
 
 
 _PLACES: Final[Mapping[str, tuple[str, Typed]]] = {
@@ -114,6 +123,9 @@ class _Work:
         parts, said = _first(self._preset.lines, plain)
         if parts is None:
             return None
+        quoted = parts.pop("quoted", None)
+        if quoted is not None:
+            parts["message"] = _unquoted(quoted)
         record: Record = dict(said)
         metrics: dict[str, bytes] = {}
         self._take(parts, record, metrics, read_at_ns)

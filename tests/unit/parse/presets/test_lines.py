@@ -1,5 +1,6 @@
 """Each preset's table: lines as the servers print them, in several versions, and the fields they become."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -93,6 +94,14 @@ def test_times_without_a_year_over_new_year(name: PresetName, line: str, read: d
     assert found["labels"] == ({"timezone": "assumed"} if time else {"timestamp": "read"})
 
 
+@given(st.text(min_size=2))
+def test_message_in_quotes_is_what_was_quoted(message: str) -> None:
+    """Triton writes messages as JSON strings: whatever is in one comes out, and the line stays as it was."""
+    line = f"I1122 10:00:00.123456 1 server.cc:592] {json.dumps(message)}"
+    (found,), _ = parsed([line], ["triton"])
+    assert (found["message"], found["fields"]["line"]) == (message, line)
+
+
 LINES = [line for _, line, _ in _rows()]
 
 
@@ -122,14 +131,23 @@ HOSTILE = [
     'INFO:     1.1.1.1:1 - "GET ' + "/?" * 300_000,
     "INFO 11-22 10:00:00 a.py:1] Generated response a: " + ", finish_reason: " * 50_000,
     "INFO 11-22 10:00:00 a.py:1] Received request " + "a" * 600_000,
+    "INFO 11-22 10:00:00 a.py:1] Avg prompt throughput: 1 tokens/s, Avg generation throughput: 1 tokens/s, "
+    "Running: 1 reqs, KV fetch: " + "1 waiting, " * 60_000,
+    "INFO 11-22 10:00:00 a.py:1] SpecDecoding metrics: " + "Avg Draft acceptance rate: 1%" * 20_000,
     "2026-11-22T10:00:00+0000 [INFO] [a] " + " (trace=" * 100_000,
     "2026-11-22T10:00:00+0000 [INFO] [a] x (trace=" + "a" * 600_000,
     "2026-11-22 10:00:00.123 1 kserve INFO [" + "a():" * 200_000,
     "2026-11-22 10:00:00.123 kserve.trace requestId: " + "a, preprocess_ms: " * 40_000,
     "2026-11-22T10:00:00,123 [INFO ] W-9000-" + "a_" * 300_000 + " MODEL_LOG - ",
     "2026-11-22T10:00:00,123 [INFO ] W-1-a_1 TS_METRICS - a.b:1|#" + ",|#" * 200_000,
+    "2026-11-22T10:00:00,123 - W-1-" + "a_1.ms:1" * 80_000,
+    "2026-11-22T10:00:00,123 - a.b:1|#WorkerName:W-1-" + "a_" * 300_000 + "|#hostname:a",
     "2026-11-22 10:00:00.1: I a.cc:1] Successfully " + "{name: " * 100_000,
+    "2026-11-22 10:00:00.1: I a.cc:1] " + "{name: a version: " * 40_000,
     "I1122 10:00:00.123456 1 a.cc:1] successfully loaded '" + "a'" * 300_000,
+    'I1122 10:00:00.123456 1 a.cc:1] "' + '\\"' * 300_000 + "x",
+    "I1122 10:00:00.123456 1 a.cc:1] HTTP request: 0 " + "/v2/models/a" * 50_000 + " ",
+    "I1122 10:00:00.123456 1 a.cc:1] [request id: a] prepared: [0] request id: " + "a, model: " * 60_000,
     '1.1.1.1 - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 1 "' + '\\"' * 300_000,
     '1.1.1.1 - - [22/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 1 "' + "a" * 600_000,
     "\x1b[" * 300_000,
