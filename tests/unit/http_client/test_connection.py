@@ -82,6 +82,45 @@ def test_hosts_take_turns() -> None:
     play(story())
 
 
+def test_a_host_that_hangs_does_not_end_up_with_every_request() -> None:
+    """Four at a time, for one host that never answers and one that does: at least half of what is on its way goes where
+    it is answered, for as long as it takes."""
+    held: list[str] = []
+
+    async def never(request: web.BaseRequest) -> web.StreamResponse:
+        held.append(request.path)
+        await asyncio.Event().wait()
+        return web.Response()
+
+    async def story() -> None:
+        answered = 0
+        enough = asyncio.Event()
+
+        async def ask_on() -> None:
+            nonlocal answered
+            while True:
+                assert (await to.ask("GET", "/")).body == b"well"
+                answered += 1
+                if answered == 100:
+                    enough.set()
+
+        async with (
+            asyncio.timeout(20),
+            serving(never) as bad,
+            serving(says("well")) as good,
+            connected(bad, good) as to,
+        ):
+            asking = [asyncio.create_task(ask_on()) for _ in range(4)]
+            await enough.wait()
+            for task in asking:
+                task.cancel()
+            await asyncio.wait(asking)
+            assert [task.cancelled() for task in asking] == [True] * 4
+        assert 1 <= len(held) <= 2
+
+    play(story())
+
+
 def test_a_dead_host_is_left_out_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """One request finds out; the others go elsewhere until its time is up."""
     now = 100.0
