@@ -10,9 +10,30 @@ from agent.errors import NoAnswer, Refused, Retryable, SendError
 from tests.contract.destinations.http import HttpDestination
 from tests.contract.destinations.loki import LokiDestination
 from tests.contract.destinations.otlp import OtlpDestination
+from tests.contract.destinations.shipment import Shipment
 from tests.fakes.batches import document
 
 Kind = type[HttpDestination] | type[LokiDestination] | type[OtlpDestination]
+
+
+@pytest.mark.parametrize("kind", [HttpDestination, LokiDestination, OtlpDestination])
+def test_a_model_that_is_broken_for_long_holds_up_nobody(kind: Kind, tmp_path: Path) -> None:
+    """A hundred poisoned records on end, each a batch of its own, become dead letters; what is behind them arrives."""
+
+    async def story() -> None:
+        async with kind(tmp_path) as destination:
+            shipment = Shipment(destination, tmp_path)
+            async with shipment.run() as run:
+                await run.append(1)
+                await run.until_delivered()
+                for _ in range(100):
+                    await run.append(1, poisoned=0)
+                    await run.until_delivered()
+                await run.append(5)
+                await run.until_delivered()
+            await shipment.assert_each_has_its_fate()
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("kind", [HttpDestination, LokiDestination, OtlpDestination])
