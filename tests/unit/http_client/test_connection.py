@@ -13,7 +13,7 @@ from aiohttp import web
 from agent.errors import CutOff, NoAnswer, Paused, Retryable, SendError
 from agent.outputs.http_client import connection as client
 from agent.outputs.http_client.connection import Answer, Connection
-from tests.fakes.listening import AT_ONCE_SECS
+from tests.fakes.listening import runner_of
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -21,10 +21,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def serving(handler: Handler, port: int = 0) -> AsyncIterator[str]:
     """A server with one answer to everything, at its address."""
-    runner = web.ServerRunner(
-        web.Server(handler, access_log=None, handler_cancellation=True, lingering_time=0.0),
-        shutdown_timeout=AT_ONCE_SECS,
-    )
+    runner = runner_of(handler)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
     await site.start()
