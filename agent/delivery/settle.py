@@ -34,6 +34,10 @@ TRUNCATED_BYTES: Final = 256 * 1024
 """So much of a record that is too large is delivered when it is truncated. Even with every quote in it escaped, the
 request stays below the smallest limit in common use, 1 MiB."""
 
+MANY_RECORDS: Final = 64
+"""Parts larger than this that were refused are halved in the order of their size, so that what is good in a batch
+arrives before its culprits are looked for one by one: an output may believe a server only that took something."""
+
 _log = Log("delivery")
 
 
@@ -114,7 +118,9 @@ class Settling:
         # Elasticsearch 9 may work on a long request while the rest still comes in: what stood first may be there.
         part.batch.in_doubt = True
         part.batch.attempt += 1
-        if part.batch.count > 1:
+        if part.batch.count > MANY_RECORDS and isinstance(refusal, Refused):
+            self._parts.extend(part.halves())
+        elif part.batch.count > 1:
             self._parts.extendleft(reversed(part.halves()))
         elif isinstance(refusal, TooLarge):
             self._too_large(part, {0: str(refusal)})

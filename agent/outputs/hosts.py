@@ -1,7 +1,9 @@
 """Which of several hosts is asked next. Pure: the time is given.
 
-The hosts take turns, the least busy first. One that does not answer is left out for a second, and twice as long each
-time it fails again, up to half a minute. When all are left out, the one whose time is up first is asked all the same.
+The hosts take turns, the least busy first: one that holds what it was given for long is not given all there is. One
+that does not answer is left out for a second, and twice as long each time it fails again, up to half a minute; then it
+gets one request, and no more before that is answered. When all are left out, the one whose time is up first is asked
+all the same.
 """
 
 from collections import Counter
@@ -23,26 +25,28 @@ class Hosts:
         self._busy: Counter[str] = Counter()
         self._turn = 0
 
-    def choose(self, now: float) -> str:
-        """The address to ask next; ``now`` in seconds of any clock that only goes forward."""
-        turns = self._addresses[self._turn :] + self._addresses[: self._turn]
-        well = [address for address in turns if self._out_until.get(address, now) <= now]
-        if not well:
-            return min(self._addresses, key=lambda address: self._out_until[address])
-        chosen = min(well, key=lambda address: self._busy[address])
-        self._turn = (self._addresses.index(chosen) + 1) % len(self._addresses)
-        return chosen
-
     @contextmanager
     def chosen(self, now: float) -> Iterator[str]:
-        """The same, and it is busy until this is left: a host that holds what it was given for long is not given all
-        there is."""
-        address = self.choose(now)
+        """The address to ask next, which is busy until this is left; ``now`` in seconds of any clock that only goes
+        forward."""
+        address = self._choose(now)
         self._busy[address] += 1
         try:
             yield address
         finally:
             self._busy[address] -= 1
+
+    def _choose(self, now: float) -> str:
+        turns = self._addresses[self._turn :] + self._addresses[: self._turn]
+        well = [address for address in turns if self._out_until.get(address, now) <= now]
+        if not well:
+            return min(self._addresses, key=lambda address: self._out_until[address])
+        chosen = min(well, key=lambda address: (self._is_on_trial(address), self._busy[address]))
+        self._turn = (self._addresses.index(chosen) + 1) % len(self._addresses)
+        return chosen
+
+    def _is_on_trial(self, address: str) -> bool:
+        return address in self._out_secs and self._busy[address] > 0
 
     def answered(self, address: str) -> None:
         """It answered, whatever it said: it is well."""

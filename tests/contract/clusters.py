@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -85,17 +86,17 @@ class RealCluster:
         self._server = server
 
     async def documents(self, stream: str) -> list[tuple[str, bytes]]:
-        await asyncio.to_thread(self._server.request, "POST", f"/{stream}/_refresh")
-        text = await asyncio.to_thread(self._server.request_bytes, "GET", f"/{stream}/_search?size=10000")
+        await asyncio.to_thread(self._server.request, "POST", f"/{quote(stream)}/_refresh")
+        text = await asyncio.to_thread(self._server.request_bytes, "GET", f"/{quote(stream)}/_search?size=10000")
         hits = msgspec.json.decode(text, type=_Search).hits.hits
         return [(hit.id, bytes(hit.source)) for hit in hits]
 
     async def create(self, stream: str) -> None:
         first = {"@timestamp": "2026-11-22T10:00:00Z"}
-        await asyncio.to_thread(self._server.request, "PUT", f"/{stream}/_create/first", first)
+        await asyncio.to_thread(self._server.request, "PUT", f"/{quote(stream)}/_create/first", first)
 
     async def rollover(self, stream: str) -> None:
-        await asyncio.to_thread(self._server.request, "POST", f"/{stream}/_rollover")
+        await asyncio.to_thread(self._server.request, "POST", f"/{quote(stream)}/_rollover")
 
     async def put_template(self, name: str, template: dict[str, Any]) -> None:
         await asyncio.to_thread(self._server.request, "PUT", f"/_index_template/{name}", template)

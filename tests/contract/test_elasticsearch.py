@@ -14,7 +14,16 @@ from agent.delivery.contract import DeliveryBatch
 from agent.errors import Paused, Refused
 from agent.outputs.elasticsearch.output import BulkOutput
 from agent.record import RunId, record_id
-from tests.contract.clusters import SERVERS, Cluster, ClusterConfig, OpenCluster, config_for, opener, output_of
+from tests.contract.clusters import (
+    SERVERS,
+    Cluster,
+    ClusterConfig,
+    OpenCluster,
+    config_for,
+    lookup_of,
+    opener,
+    output_of,
+)
 from tests.fakes.batches import STREAM, batch_of, document
 
 
@@ -56,6 +65,25 @@ def test_frames_arrive_byte_for_byte(open_cluster: OpenCluster) -> None:
         assert dict(await cluster.documents(_stream(config))) == expected
 
     _play(open_cluster, story)
+
+
+def test_a_name_that_has_to_be_quoted_is_one_name(open_cluster: OpenCluster) -> None:
+    """Elasticsearch and OpenSearch allow a ``%`` in names. What is sent lies where what is in doubt is looked for, over
+    a rollover."""
+    form = f"t{os.urandom(6).hex()}%2f50%-{{namespace}}"
+
+    async def story(cluster: Cluster, config: ClusterConfig, output: BulkOutput) -> None:
+        batch = batch_of([document(n) for n in range(3)])
+        await output.send(batch)
+        name = form.replace("{namespace}", "default")
+        await cluster.rollover(name)
+        batch.in_doubt = True
+        assert (await output.send(batch)).duplicates == 3
+        assert sorted(record for record, _ in await cluster.documents(name)) == sorted(batch.ids())
+        async with lookup_of(config) as lookup:
+            assert await lookup.missing(batch.stream, batch.ids()) == []
+
+    _play(open_cluster, story, data_stream=form)
 
 
 def test_single_documents_arrive_like_frames(open_cluster: OpenCluster) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome
@@ -10,9 +11,47 @@ from agent.errors import NoAnswer, Refused, Retryable, SendError
 from tests.contract.destinations.http import HttpDestination
 from tests.contract.destinations.loki import LokiDestination
 from tests.contract.destinations.otlp import OtlpDestination
+from tests.contract.destinations.shipment import QUICK, Shipment
 from tests.fakes.batches import document
 
 Kind = type[HttpDestination] | type[LokiDestination] | type[OtlpDestination]
+
+
+@pytest.mark.parametrize("kind", [HttpDestination, LokiDestination, OtlpDestination])
+def test_a_model_that_is_broken_for_long_holds_up_nobody(kind: Kind, tmp_path: Path) -> None:
+    """A hundred poisoned records on end, each a batch of its own, become dead letters; what is behind them arrives."""
+
+    async def story() -> None:
+        async with kind(tmp_path) as destination:
+            shipment = Shipment(destination, tmp_path)
+            async with shipment.run() as run:
+                await run.append(1)
+                await run.until_delivered()
+                for _ in range(100):
+                    await run.append(1, poisoned=0)
+                    await run.until_delivered()
+                await run.append(5)
+                await run.until_delivered()
+            await shipment.assert_each_has_its_fate()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("kind", [HttpDestination, LokiDestination, OtlpDestination])
+@pytest.mark.parametrize("poisoned", [range(200), range(200, 400)], ids=["good behind", "good before"])
+def test_much_poison_at_the_start_is_known_by_the_good_beside_it(kind: Kind, poisoned: range, tmp_path: Path) -> None:
+    """Nothing was taken yet, and two hundred poisoned records are on end: the good ones of the same batch arrive before
+    the address is doubted."""
+
+    async def story() -> None:
+        async with kind(tmp_path) as destination:
+            shipment = Shipment(destination, tmp_path)
+            async with shipment.run(msgspec.structs.replace(QUICK, batch_records=1000)) as run:
+                await run.append(400, poisoned=poisoned)
+                await run.until_delivered()
+            await shipment.assert_each_has_its_fate()
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("kind", [HttpDestination, LokiDestination, OtlpDestination])

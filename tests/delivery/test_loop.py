@@ -18,17 +18,17 @@ from agent.delivery.dead_letters.config import DeadLettersConfig
 from agent.delivery.dead_letters.folder import dead_letter_counts
 from agent.delivery.dead_letters.letter import DeadLetter
 from agent.delivery.dead_letters.store import DeadLetters
-from agent.delivery.loop import DeliveryLoop
 from agent.delivery.sender import HUGE_RECORD_BYTES, SILENT_SECS
 from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, Throttled, TooLarge
-from agent.queue.config import QueueConfig
-from agent.queue.queue import open_queue
 from agent.status.view import View
-from tests.delivery.delivering import QUICK, deliver
+from tests.delivery.delivering import QUICK, deliver, delivering
 from tests.fakes.output import FakeOutput, Step, TakenThen
-from tests.queue.entries import RUN, entry, ids
+from tests.queue.entries import RUN, ids
 
 Answer = Callable[[DeliveryBatch], Outcome]
+
+PATIENT = msgspec.structs.replace(QUICK, batch_age=3600.0)
+"""Records wait an hour for company, but for the first."""
 
 
 def _all_ids(batches: int = 4) -> list[str]:
@@ -288,21 +288,14 @@ def test_dead_letters_are_written_when_all_other_records_have_a_fate(tmp_path: P
     not be both a dead letter and delivered."""
 
     async def main() -> None:
-        async with open_queue(QueueConfig(path=tmp_path, min_free=0), RUN) as queue:
-            subscription = queue.subscribe("fake", from_oldest=True)
-            script: list[Step] = [lambda batch: Outcome(rejected={0: "no"}, retry=[1]), *[Retryable("down")] * 1000]
-            output = FakeOutput(script, rescues=False)
-            slow = DeliveryConfig(backoff_initial=60, backoff_max=60)
-            loop = DeliveryLoop(output, queue, subscription, slow, DeadLetters(tmp_path / "d", DeadLettersConfig()))
-            running = asyncio.create_task(loop.run())
-            await queue.append(entry(1, 10), "block")
-            while not output.requests:
-                await asyncio.sleep(0.001)
-            loop.finish()
-            async with asyncio.timeout(5):
-                await running
-            assert subscription.queued == 10
-            assert not (tmp_path / "d").exists()
+        script: list[Step] = [lambda batch: Outcome(rejected={0: "no"}, retry=[1]), *[Retryable("down")] * 1000]
+        output = FakeOutput(script, rescues=False)
+        async with delivering(tmp_path, output, DeliveryConfig(backoff_initial=60, backoff_max=60)) as at_work:
+            await at_work.append(1, 10)
+            await at_work.until(lambda: output.requests)
+            await at_work.finish()
+            assert at_work.queued == 10
+            assert not (tmp_path / "dead-letters").exists()
 
     asyncio.run(main())
 
@@ -323,18 +316,16 @@ def test_a_cancelled_burial_counts_when_it_was_done(tmp_path: Path) -> None:
             super().put(letters)
 
     async def main() -> None:
-        async with open_queue(QueueConfig(path=tmp_path, min_free=0), RUN) as queue:
-            subscription = queue.subscribe("fake", from_oldest=True)
-            store = Slow()
-            output = FakeOutput([lambda batch: Outcome(rejected={0: "no"})], rescues=False)
-            running = asyncio.create_task(DeliveryLoop(output, queue, subscription, QUICK, store).run())
-            await queue.append(entry(1, 10), "block")
+        store = Slow()
+        output = FakeOutput([lambda batch: Outcome(rejected={0: "no"})], rescues=False)
+        async with delivering(tmp_path, output, store=store) as at_work:
+            await at_work.append(1, 10)
             await asyncio.to_thread(store.begun.wait, 10)
-            running.cancel()
+            at_work.running.cancel()
             asyncio.get_running_loop().call_soon(store.go_on.set)
-            await asyncio.wait([running])
-            assert running.cancelled()
-            assert subscription.cursor.counts == {"delivered": 9, "dead_lettered": 1}
+            await asyncio.wait([at_work.running])
+            assert at_work.running.cancelled()
+            assert at_work.loop.subscription.cursor.counts == {"delivered": 9, "dead_lettered": 1}
             assert dead_letter_counts(tmp_path / "d").kept == 1
 
     asyncio.run(main())
@@ -346,19 +337,15 @@ def test_a_retrying_batch_keeps_its_slot(tmp_path: Path) -> None:
     in_flight: list[int] = []
 
     async def main() -> None:
-        async with open_queue(QueueConfig(path=tmp_path, min_free=0), RUN) as queue:
-            subscription = queue.subscribe("fake", from_oldest=True)
-            config = msgspec.structs.replace(QUICK, batch_records=1, max_concurrency=3)
-            output = FakeOutput([*[None] * 10, *[Retryable("503")] * 100])
-            loop = DeliveryLoop(output, queue, subscription, config, DeadLetters(tmp_path / "d", DeadLettersConfig()))
-            running = asyncio.create_task(loop.run())
+        config = msgspec.structs.replace(QUICK, batch_records=1, max_concurrency=3)
+        output = FakeOutput([*[None] * 10, *[Retryable("503")] * 100])
+        async with delivering(tmp_path, output, config) as at_work:
             for batch in range(1, 60):
-                await queue.append(entry(batch, 1), "block")
-            while subscription.queued:
-                in_flight.append(loop.limit.in_flight)
+                await at_work.append(batch, 1)
+            while at_work.queued:
+                in_flight.append(at_work.loop.limit.in_flight)
                 await asyncio.sleep(0.0005)
-            loop.finish()
-            await running
+            await at_work.finish()
 
     asyncio.run(main())
     assert max(in_flight) <= 3
@@ -366,31 +353,18 @@ def test_a_retrying_batch_keeps_its_slot(tmp_path: Path) -> None:
 
 def test_waiting_for_company_is_said_and_ends_with_the_stop(tmp_path: Path) -> None:
     """A long ``batch_age`` is no trouble and nobody is stuck; when asked to stop, what waited goes at once."""
-    waiting: list[int] = []
 
     async def main() -> None:
-        async with (
-            asyncio.timeout(20),
-            open_queue(QueueConfig(path=tmp_path, min_free=0, sync_interval=0.001), RUN) as queue,
-        ):
-            subscription = queue.subscribe("fake", from_oldest=True)
-            config = msgspec.structs.replace(QUICK, batch_age=3600.0)
-            output = FakeOutput([])
-            loop = DeliveryLoop(output, queue, subscription, config, DeadLetters(tmp_path / "d", DeadLettersConfig()))
-            running = asyncio.create_task(loop.run())
-            await queue.append(entry(1, 1), "block")
-            while subscription.queued:
-                await asyncio.sleep(0.001)
-            await queue.append(entry(2, 1), "block")
-            while not loop.state.gathering:
-                await asyncio.sleep(0.001)
-            waiting.append(subscription.queued)
-            loop.finish()
-            await running
-            waiting.append(subscription.queued)
+        async with delivering(tmp_path, FakeOutput(), PATIENT) as at_work:
+            await at_work.append(1, 1)
+            await at_work.until_empty()
+            await at_work.append(2, 1)
+            await at_work.until(lambda: at_work.loop.state.gathering)
+            assert at_work.queued == 1
+            await at_work.finish()
+            assert at_work.queued == 0
 
     asyncio.run(main())
-    assert waiting == [1, 0]
 
 
 def test_other_end_that_says_nothing_is_trouble_before_its_time_is_over(
@@ -407,28 +381,20 @@ def test_other_end_that_says_nothing_is_trouble_before_its_time_is_over(
             return await super().send(batch)
 
     async def main() -> None:
-        async with (
-            asyncio.timeout(20),
-            open_queue(QueueConfig(path=tmp_path, min_free=0, sync_interval=0.001), RUN) as queue,
-        ):
-            subscription = queue.subscribe("fake", from_oldest=True)
-            loop = DeliveryLoop(Silent(), queue, subscription, QUICK, DeadLetters(tmp_path / "d", DeadLettersConfig()))
-            view = View(queue, {"fake": loop}, RUN)
-            running = asyncio.create_task(loop.run())
-            await queue.append(entry(1, 1), "block")
-            while not loop.state.on_their_way:
-                await asyncio.sleep(0.001)
-            (began,) = loop.state.on_their_way.values()
-            assert loop.state.trouble_at(began + SILENT_SECS - 1) is None
-            assert loop.state.trouble_at(began + SILENT_SECS + 1) == "no answer for 11 s"
+        async with delivering(tmp_path, Silent()) as at_work:
+            state, view = at_work.loop.state, View(at_work.queue, {"fake": at_work.loop}, RUN)
+            await at_work.append(1, 1)
+            await at_work.until(lambda: state.on_their_way)
+            (began,) = state.on_their_way.values()
+            assert state.trouble_at(began + SILENT_SECS - 1) is None
+            assert state.trouble_at(began + SILENT_SECS + 1) == "no answer for 11 s"
             view.health()
             assert view.health().problems
             monkeypatch.setattr("agent.delivery.sender.SILENT_SECS", 0.0)
             assert not view.health().problems
             answer.set()
-            loop.finish()
-            await running
-            assert loop.state.trouble_at(began + 3600) is None
+            await at_work.finish()
+            assert state.trouble_at(began + 3600) is None
 
     asyncio.run(main())
 
@@ -438,26 +404,14 @@ def test_hurry_is_for_what_is_there(tmp_path: Path) -> None:
     waiting: list[int] = []
 
     async def main() -> None:
-        async with (
-            asyncio.timeout(20),
-            open_queue(QueueConfig(path=tmp_path, min_free=0, sync_interval=0.001), RUN) as queue,
-        ):
-            subscription = queue.subscribe("fake", from_oldest=True)
-            config = msgspec.structs.replace(QUICK, batch_age=3600.0)
-            loop = DeliveryLoop(
-                FakeOutput([]), queue, subscription, config, DeadLetters(tmp_path / "d", DeadLettersConfig())
-            )
-            running = asyncio.create_task(loop.run())
+        async with delivering(tmp_path, FakeOutput(), PATIENT) as at_work:
             for batch in (1, 2, 3):
-                await queue.append(entry(batch, 1), "block")
-                while subscription.queued and not loop.state.gathering:
-                    await asyncio.sleep(0.001)
-                waiting.append(subscription.queued)
-                loop.hurry()
-                while subscription.queued:
-                    await asyncio.sleep(0.001)
-            loop.finish()
-            await running
+                await at_work.append(batch, 1)
+                await at_work.until(lambda: not at_work.queued or at_work.loop.state.gathering)
+                waiting.append(at_work.queued)
+                at_work.loop.hurry()
+                await at_work.until_empty()
+            await at_work.finish()
 
     asyncio.run(main())
     assert waiting == [0, 1, 1]

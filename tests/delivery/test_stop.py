@@ -7,15 +7,10 @@ from typing import Any
 import pytest
 
 from agent.delivery.config import DeliveryConfig
-from agent.delivery.dead_letters.config import DeadLettersConfig
-from agent.delivery.dead_letters.store import DeadLetters
-from agent.delivery.loop import DeliveryLoop
 from agent.errors import NoAnswer, Paused, Refused, Retryable
-from agent.queue.config import QueueConfig
-from agent.queue.queue import open_queue
-from tests.delivery.delivering import deliver
+from tests.delivery.delivering import deliver, delivering
 from tests.fakes.output import FakeOutput
-from tests.queue.entries import RUN, entry, ids
+from tests.queue.entries import ids
 
 
 @pytest.mark.parametrize(
@@ -34,25 +29,19 @@ def test_stop_cuts_a_back_off_of_minutes_short(tmp_path: Path, trouble: Any) -> 
     that fails too."""
 
     async def main() -> None:
-        async with open_queue(QueueConfig(path=tmp_path, min_free=0), RUN) as queue:
-            subscription = queue.subscribe("fake", from_oldest=True)
-            slow = DeliveryConfig(backoff_initial=600, backoff_max=600, batch_records=1, batch_age=0, max_concurrency=3)
-            output = FakeOutput([*[None] * 9, *[trouble] * 1000])
-            store = DeadLetters(tmp_path / "d", DeadLettersConfig())
-            loop = DeliveryLoop(output, queue, subscription, slow, store)
-            running = asyncio.create_task(loop.run())
+        slow = DeliveryConfig(backoff_initial=600, backoff_max=600, batch_records=1, batch_age=0, max_concurrency=3)
+        output = FakeOutput([*[None] * 9, *[trouble] * 1000])
+        async with delivering(tmp_path, output, slow) as at_work:
             for batch in range(1, 21):
-                await queue.append(entry(batch, 1), "block")
+                await at_work.append(batch, 1)
+            state, limit = at_work.loop.state, at_work.loop.limit
             # All slots there are now belong to batches that failed and wait.
-            while not loop.state.failures >= loop.limit.in_flight >= int(loop.limit.limit):
-                await asyncio.sleep(0.001)
-            before, waiting = len(output.requests), loop.limit.in_flight
-            loop.finish()
-            async with asyncio.timeout(10):
-                await running
-            assert subscription.queued == 11
+            await at_work.until(lambda: state.failures >= limit.in_flight >= int(limit.limit))
+            before, waiting = len(output.requests), limit.in_flight
+            await at_work.finish()
+            assert at_work.queued == 11
             assert waiting <= len(output.requests) - before <= 2 * waiting  # a rescue is a request of its own
-            assert not (tmp_path / "d").exists()
+            assert not (tmp_path / "dead-letters").exists()
 
     asyncio.run(main())
 
@@ -61,21 +50,15 @@ def test_stop_delivers_what_the_mended_server_takes(tmp_path: Path) -> None:
     """The one attempt of a stop is a real one: a server that is back by then gets everything."""
 
     async def main() -> None:
-        async with open_queue(QueueConfig(path=tmp_path, min_free=0, sync="always"), RUN) as queue:
-            subscription = queue.subscribe("fake", from_oldest=True)
-            slow = DeliveryConfig(backoff_initial=600, backoff_max=600)
-            output = FakeOutput([Retryable("down", retry_after_secs=3600.0)])
-            loop = DeliveryLoop(output, queue, subscription, slow, DeadLetters(tmp_path / "d", DeadLettersConfig()))
-            running = asyncio.create_task(loop.run())
-            await queue.append(entry(1, 10), "block")
-            while not output.requests:
-                await asyncio.sleep(0.001)
+        slow = DeliveryConfig(backoff_initial=600, backoff_max=600)
+        output = FakeOutput([Retryable("down", retry_after_secs=3600.0)])
+        async with delivering(tmp_path, output, slow, sync="always") as at_work:
+            await at_work.append(1, 10)
+            await at_work.until(lambda: output.requests)
             for batch in range(2, 6):
-                await queue.append(entry(batch, 10), "block")
-            loop.finish()
-            async with asyncio.timeout(10):
-                await running
-            assert subscription.queued == 0
+                await at_work.append(batch, 10)
+            await at_work.finish()
+            assert at_work.queued == 0
 
     asyncio.run(main())
 
@@ -84,19 +67,12 @@ def test_stop_leaves_undelivered_records_in_the_queue(tmp_path: Path) -> None:
     """With a dead output, stopping takes one more attempt and no loss: a later run delivers everything."""
 
     async def main() -> int:
-        async with open_queue(QueueConfig(path=tmp_path, min_free=0), RUN) as queue:
-            subscription = queue.subscribe("fake", from_oldest=True)
-            output = FakeOutput([Retryable("down")] * 1000)
-            slow = DeliveryConfig(backoff_initial=60, backoff_max=60)
-            loop = DeliveryLoop(output, queue, subscription, slow, DeadLetters(tmp_path / "d", DeadLettersConfig()))
-            running = asyncio.create_task(loop.run())
-            await queue.append(entry(1, 10), "block")
-            while not output.requests:
-                await asyncio.sleep(0.001)
-            loop.finish()
-            async with asyncio.timeout(5):
-                await running
-            assert subscription.queued == 10
+        output = FakeOutput([Retryable("down")] * 1000)
+        async with delivering(tmp_path, output, DeliveryConfig(backoff_initial=60, backoff_max=60)) as at_work:
+            await at_work.append(1, 10)
+            await at_work.until(lambda: output.requests)
+            await at_work.finish()
+            assert at_work.queued == 10
             return len(output.requests)
 
     assert asyncio.run(main()) == 2

@@ -6,7 +6,6 @@ for every other request, it passes on what came, headers and body as they were, 
 
 import asyncio
 import json
-import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -19,7 +18,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from tests.fakes.listening import AT_ONCE_SECS, accept_no_more, socket_at
+from tests.fakes.listening import HttpFake, runner_of
 
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "expect"}
 _LONGEST_BODY = 256 * 1024**2
@@ -51,7 +50,7 @@ def writes(asked: Asked) -> bool:
     return asked.operation in {"PutRecords", "PutRecordBatch", "PUT", "POST"}
 
 
-class AwsFaults:
+class AwsFaults(HttpFake):
     """A proxy at a port of its own, kept over ``go_away`` and ``come_back``, while the ``async with`` block lasts.
 
     ``behind`` is the address of the server it stands in front of, and may be changed. ``seen`` are the requests that
@@ -59,51 +58,26 @@ class AwsFaults:
     """
 
     def __init__(self, behind: str, strikes: Callable[[Asked], bool] = writes) -> None:
+        super().__init__()
         self.behind = behind
         self.faults: deque[Fault] = deque()
         self.seen: list[Asked] = []
         self.strikes = strikes
-        self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession
-        self._held: socket.socket
-        self._listening: socket.socket
-        self._port = 0
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self._port}"
 
     async def __aenter__(self) -> Self:
-        # Bound and not listening, it keeps the port ours while nobody answers; connections are refused meanwhile.
-        self._held = socket_at(0)
-        self._port = self._held.getsockname()[1]
         self._session = aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=60))
-        await self.come_back()
-        return self
+        return await super().__aenter__()
 
     async def __aexit__(self, *exc: object) -> None:
-        await self.go_away()
+        await super().__aexit__(*exc)
         await self._session.close()
-        self._held.close()
 
-    async def go_away(self) -> None:
-        """Break every connection; nobody listens any more."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await accept_no_more(self._listening)
-            await runner.cleanup()
-
-    async def come_back(self) -> None:
-        """Listen, at the same port."""
+    def runner(self) -> web.ServerRunner | web.AppRunner:
+        """See ``HttpFake``."""
         app = web.Application(client_max_size=_LONGEST_BODY)
         app.router.add_route("*", "/{path:.*}", self._take)
-        self._runner = web.AppRunner(
-            app, auto_decompress=False, access_log=None, handler_cancellation=True, shutdown_timeout=AT_ONCE_SECS
-        )
-        await self._runner.setup()
-        self._listening = socket_at(self._port)
-        await web.SockSite(self._runner, self._listening).start()
+        return runner_of(app)
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
         target = request.headers.get("x-amz-target", "")

@@ -11,17 +11,16 @@ import asyncio
 import fnmatch
 import gzip
 import json
-import socket
 import ssl
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from tests.fakes.aws_gate import AwsGate
-from tests.fakes.listening import AT_ONCE_SECS, accept_no_more, socket_at
+from tests.fakes.listening import HttpFake, runner_of
 
 Json = dict[str, Any]
 
@@ -57,7 +56,7 @@ class BeforeReading(NamedTuple):
     strike: Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class FakeElasticsearch:
+class FakeElasticsearch(HttpFake):
     """A server on a port of its own while the ``async with`` block lasts.
 
     ``authorization`` is the header value every request must carry. ``max_body`` is the largest body, inflated, that is
@@ -78,6 +77,7 @@ class FakeElasticsearch:
         is_opensearch: bool = False,
         gate: AwsGate | None = None,
     ) -> None:
+        super().__init__(tls=tls)
         self.faults: deque[Fault | BeforeReading] = deque()
         self.looks: deque[int] = deque()
         self.bulks: list[Bulk] = []
@@ -95,31 +95,18 @@ class FakeElasticsearch:
         self._authorization = authorization
         self._max_body = max_body
         self._prefix = prefix
-        self._tls = tls
         self._privileges = privileges
-        self._runner: web.AppRunner | None = None
-        self._port = 0
-        self._held: socket.socket
-        self._listening: socket.socket
         self._restarting: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}{self._prefix}"
-
-    async def __aenter__(self) -> Self:
-        # Bound and not listening, it keeps the port ours over a restart; connections are refused meanwhile.
-        self._held = socket_at(self._port)
-        self._port = self._held.getsockname()[1]
-        await self.come_back()
-        return self
+        return super().url + self._prefix
 
     async def __aexit__(self, *exc: object) -> None:
         if self._restarting is not None:
             await self._restarting
-        await self.go_away()
-        self._held.close()
+        await super().__aexit__(*exc)
 
     def restart(self) -> None:
         """Break every connection, and be there again a moment later, at the same port with the same documents."""
@@ -132,8 +119,8 @@ class FakeElasticsearch:
 
         self._restarting = asyncio.create_task(restart(self._restarting))
 
-    async def come_back(self) -> None:
-        """Listen, at the same port as before."""
+    def runner(self) -> web.ServerRunner | web.AppRunner:
+        """See ``HttpFake``."""
         app = web.Application(client_max_size=1024**3, middlewares=[self._guard])
         at = self._prefix
         app.router.add_post(at + "/{stream}/_bulk", self._bulk)
@@ -148,25 +135,7 @@ class FakeElasticsearch:
         app.router.add_get(at + "/_ingest/pipeline/{name}", self._pipeline)
         if self._privileges is not None:
             app.router.add_post(at + "/_security/user/_has_privileges", self._has_privileges)
-        self._runner = web.AppRunner(
-            app,
-            auto_decompress=False,
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=AT_ONCE_SECS,
-            lingering_time=0.0,
-        )
-        await self._runner.setup()
-        self._listening = socket_at(self._port)
-        await web.SockSite(self._runner, self._listening, ssl_context=self._tls).start()
-
-    async def go_away(self) -> None:
-        """Break every connection and refuse new ones, until ``come_back``."""
-        if self._runner is None:
-            return
-        await accept_no_more(self._listening)
-        await self._runner.cleanup()
-        self._runner = None
+        return runner_of(app)
 
     def documents(self, stream: str) -> list[tuple[str, bytes]]:
         """Id and text of every document of a data stream; an id that two backing indices hold comes twice."""

@@ -5,64 +5,35 @@ import asyncio
 import base64
 import gzip
 import json
-import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Self
+from typing import Final
 
 from aiohttp import web
 
-from tests.fakes.listening import socket_at
-from tests.fakes.lumberjack import Event, close_server
+from tests.fakes.listening import HttpFake, runner_of
+from tests.fakes.lumberjack import Event
+
+_LINGERING_SECS: Final = 10.0
+"""It reads on behind a 429, so that the answer is not lost in a reset."""
 
 Fault = Callable[["FakeLogstashHttp", web.Request], Awaitable[web.StreamResponse]]
 
 
-class FakeLogstashHttp:
+class FakeLogstashHttp(HttpFake):
     """A server on a port of its own while the ``async with`` block lasts; ``user`` is ``name:password`` if it wants to
     know who asks."""
 
     def __init__(self, user: str | None = None) -> None:
+        super().__init__()
         self.taken: list[Event] = []
         self.requests: list[web.Request] = []
         self.faults: deque[Fault] = deque()
         self._authorization = None if user is None else "Basic " + base64.b64encode(user.encode()).decode()
-        self.leaving = asyncio.Event()
-        self._web: web.Server
-        self._server: asyncio.Server | None = None
-        self._held: socket.socket
-        self._port = 0
 
-    @property
-    def url(self) -> str:
-        """As the output's configuration names it."""
-        return f"http://127.0.0.1:{self._port}"
-
-    async def __aenter__(self) -> Self:
-        # Bound and not listening, it keeps the port ours while the server is away; connections are refused meanwhile.
-        self._held = socket_at(0)
-        self._port = self._held.getsockname()[1]
-        await self.come_back()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.go_away()
-        self._held.close()
-
-    async def come_back(self) -> None:
-        """Listen."""
-        self.leaving = asyncio.Event()
-        self._web = web.Server(self._serve, auto_decompress=False, access_log=None)
-        create = asyncio.get_running_loop().create_server
-        self._server = await create(self._web, "127.0.0.1", self._port, reuse_port=True)
-
-    async def go_away(self) -> None:
-        """Listen no more, and break every connection."""
-        self.leaving.set()
-        if self._server is not None:
-            await close_server(self._server)
-            self._server = None
-            await self._web.shutdown(0.1)
+    def runner(self) -> web.ServerRunner | web.AppRunner:
+        """See ``HttpFake``."""
+        return runner_of(self._serve, lingering_secs=_LINGERING_SECS)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         assert isinstance(request, web.BaseRequest)
@@ -140,5 +111,5 @@ def hangs_up(*, taken: bool) -> Fault:
 async def hangs(server: FakeLogstashHttp, request: web.Request) -> web.StreamResponse:
     """Takes the request and never answers: a pipeline that is full."""
     response = await server.take(request)
-    await server.leaving.wait()
+    await asyncio.Event().wait()
     return response

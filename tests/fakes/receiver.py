@@ -9,15 +9,14 @@ import asyncio
 import gzip
 import json
 import os
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from aiohttp import web
 
-from tests.fakes.listening import AT_ONCE_SECS, accept_no_more, socket_at
+from tests.fakes.listening import HttpFake, runner_of
 
 
 class Request(NamedTuple):
@@ -32,20 +31,16 @@ class Request(NamedTuple):
 Fault = Callable[["Receiver", web.BaseRequest, Request], Awaitable[web.StreamResponse]]
 
 
-class Receiver:
+class Receiver(HttpFake):
     """A server that keeps ``records``: id and document of everything it took, repeats included."""
 
     def __init__(self, *, port: int = 0, file: Path | None = None, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(port=port, tls=tls)
         self.records: list[tuple[str, bytes]] = []
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
         self.poisoned: set[str] = set()
-        self._port = port
         self._file = file
-        self._tls = tls
-        self._runner: web.ServerRunner | None = None
-        self._held: socket.socket
-        self._listening: socket.socket
         if file is not None and file.exists():
             for line in file.read_bytes().split(b"\n")[:-1]:  # a torn last line was not answered
                 record, _, document = line.partition(b" ")
@@ -62,38 +57,9 @@ class Receiver:
             with self._file.open("ab") as file:
                 file.write(b"".join([b"%b %b\n" % (record.encode(), document) for record, document in records]))
 
-    @property
-    def url(self) -> str:
-        """Scheme, host and port."""
-        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self._port}"
-
-    async def __aenter__(self) -> Self:
-        # Bound and not listening, it keeps the port ours while we are away; connections are refused meanwhile.
-        self._held = socket_at(self._port)
-        self._port = self._held.getsockname()[1]
-        await self.come_back()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.go_away()
-        self._held.close()
-
-    async def come_back(self) -> None:
-        """Listen, at the same port every time."""
-        server = web.Server(
-            self._handle, auto_decompress=False, access_log=None, handler_cancellation=True, lingering_time=0.0
-        )
-        self._runner = web.ServerRunner(server, shutdown_timeout=AT_ONCE_SECS)
-        await self._runner.setup()
-        self._listening = socket_at(self._port)
-        await web.SockSite(self._runner, self._listening, ssl_context=self._tls).start()
-
-    async def go_away(self) -> None:
-        """Break every connection and listen no more."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await accept_no_more(self._listening)
-            await runner.cleanup()
+    def runner(self) -> web.ServerRunner | web.AppRunner:
+        """See ``HttpFake``."""
+        return runner_of(self._handle)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.content.read()

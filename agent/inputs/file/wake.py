@@ -16,7 +16,6 @@ from inotify_simple import INotify, flags
 from agent.log import Log
 
 _STRUCTURE = flags.CREATE | flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO | flags.DELETE_SELF | flags.MOVE_SELF
-_LOST_TRACK = flags.Q_OVERFLOW | flags.IGNORED | flags.UNMOUNT
 _WATCHED = flags.MODIFY | _STRUCTURE | flags.ONLYDIR
 _LIMITS = (errno.ENOSPC, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSYS)
 
@@ -53,18 +52,27 @@ class FolderWatch:
             if wd not in self._folders.values():
                 self._forget(wd)
         for folder in folders:
-            if folder in self._folders:
-                continue
+            # A path that is watched may mean another folder by now (renamed, a link that moved on): the kernel says.
             try:
-                self._folders[folder] = self._inotify.add_watch(folder, _WATCHED)
-                added = True
+                wd = self._inotify.add_watch(folder, _WATCHED)
             except OSError as error:
                 if error.errno in _LIMITS:
                     self._give_up(error)
+                continue
+            before = self._folders.get(folder)
+            self._folders[folder] = wd
+            if wd != before:
+                added = True
+                if before is not None and before not in self._folders.values():
+                    self._forget(before)
         return added
 
     def take(self) -> Changes:
-        """What changed since the last call. Listens again."""
+        """What changed since the last call. Listens again.
+
+        All that is not a file written to calls for a look, also that the kernel's queue ran over or a folder's file
+        system went away: what was written to meanwhile the look finds by its size.
+        """
         changes = Changes(set(), False)
         if self._inotify is None:
             return changes

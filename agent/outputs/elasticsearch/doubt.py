@@ -19,6 +19,8 @@ from typing import Final
 
 import msgspec
 
+from agent.outputs.elasticsearch.names import segment
+
 CLOCK_MARGIN_MILLIS: Final = 24 * 3600 * 1000
 """How far this machine's clock and the cluster's may lie apart without a record being missed."""
 
@@ -51,7 +53,7 @@ _decode_docs = msgspec.json.Decoder(_Docs).decode
 
 def creation_dates_target(stream: str) -> str:
     """Where to ask for the backing indices of a data stream."""
-    return f"/{stream}/_settings/index.creation_date?filter_path=*.settings.index.creation_date"
+    return f"/{segment(stream)}/_settings/index.creation_date?filter_path=*.settings.index.creation_date"
 
 
 def read_creation_dates(body: bytes) -> list[tuple[int, str]]:
@@ -82,7 +84,7 @@ def places_to_look(indices: Sequence[tuple[int, str]], since_millis: int, *, new
 
 def lookup_target(index: str) -> str:
     """Where to ask a backing index for ids."""
-    return f"/{index}/_mget?_source=false&filter_path=docs.found"
+    return f"/{segment(index)}/_mget?_source=false&filter_path=docs.found"
 
 
 def lookup_body(ids: Sequence[str]) -> bytes:

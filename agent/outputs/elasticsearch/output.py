@@ -21,7 +21,7 @@ from agent.outputs.elasticsearch.answer import FILTER_PATH, read_answer
 from agent.outputs.elasticsearch.body import body_of
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.dialect import Dialect, elasticsearch
-from agent.outputs.elasticsearch.names import data_stream_name, index_pattern, template_name
+from agent.outputs.elasticsearch.names import data_stream_name, index_pattern, segment, template_name
 from agent.outputs.elasticsearch.options import ClusterOptions
 from agent.outputs.elasticsearch.template import mark_of
 from agent.outputs.http_client.refusal import LARGE_BYTES
@@ -97,7 +97,8 @@ class BulkOutput:
         try:
             # What a pipeline could not take as it was, it could not take rescued either.
             pipeline = "&pipeline=_none" if batch.is_rescued else self._pipeline
-            answer = await connection.ask("POST", f"/{stream}{self._query}{pipeline}", pieces, _BULK_HEADERS)
+            target = f"/{segment(stream)}{self._query}{pipeline}"
+            answer = await connection.ask("POST", target, pieces, _BULK_HEADERS)
         except CutOff as cut:
             if sum(map(len, pieces)) < LARGE_BYTES or not await self._takes_small_requests(stream):
                 raise NoAnswer(str(cut)) from cut
@@ -172,7 +173,7 @@ class BulkOutput:
         ``SendError`` if that cannot be done.
         """
         connection = await self._connected()
-        target = f"/_index_template/{quote(self._template, safe='')}"
+        target = f"/_index_template/{segment(self._template)}"
         there = await connection.ask(
             "GET", f"{target}?filter_path=index_templates.index_template.template.mappings._meta"
         )
@@ -254,7 +255,7 @@ class BulkOutput:
         to be looked at as if it were installed.
         """
         connection = await self._connected()
-        target = f"/_index_template/_simulate_index/{quote(stream, safe='')}?filter_path=template.mappings._meta"
+        target = f"/_index_template/_simulate_index/{segment(stream)}?filter_path=template.mappings._meta"
         answer = await connection.ask("POST", target, None if added is None else msgspec.json.encode(added))
         if answer.status == 400 and added is not None:
             return None  # it collides with one of the same priority: ours, outranked, or not

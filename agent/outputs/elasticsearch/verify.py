@@ -16,7 +16,7 @@ from agent.errors import Retryable
 from agent.outputs.elasticsearch import doubt
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
 from agent.outputs.elasticsearch.dialect import Dialect, elasticsearch
-from agent.outputs.elasticsearch.names import data_stream_name
+from agent.outputs.elasticsearch.names import data_stream_name, segment
 
 if TYPE_CHECKING:
     from agent.outputs.http_client.connection import Answer, Connection
@@ -83,7 +83,7 @@ class BulkLookup:
     async def _searched(self, stream: str, ids: Sequence[str]) -> set[str]:
         name = data_stream_name(self._data_stream, stream)
         # A search that some shards did not answer is an error, not a shorter answer.
-        target = f"/{name}/_search?allow_partial_search_results=false&filter_path=timed_out,hits.hits._id"
+        target = f"/{segment(name)}/_search?allow_partial_search_results=false&filter_path=timed_out,hits.hits._id"
         query = {
             "size": _MAX_HITS,
             "_source": False,

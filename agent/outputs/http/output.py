@@ -4,11 +4,12 @@ from hashlib import blake2b
 from typing import Self
 
 from agent.delivery.contract import DeliveryBatch, Outcome
-from agent.errors import Refused, SendError
+from agent.errors import SendError
 from agent.outputs.http.config import HttpOutputConfig
 from agent.outputs.http_client.client import HttpClient
 from agent.outputs.http_client.connection import Answer
 from agent.outputs.http_client.documents import CONTENT_TYPES, body_of
+from agent.outputs.http_client.doubt import Doubt
 from agent.outputs.http_client.refusal import refusal, said
 
 
@@ -21,6 +22,7 @@ class HttpOutput:
         self.id = config.id
         self._config = config
         self._client = HttpClient(config)
+        self._doubt = Doubt(self._send_once)
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -30,17 +32,18 @@ class HttpOutput:
         await self._client.__aexit__(None, None, None)
 
     async def send(self, batch: DeliveryBatch) -> Outcome:
-        """Send once; the request is taken whole or not at all."""
+        """Send once; the request is taken whole or not at all. Of what is refused see ``Doubt``."""
+        return await self._doubt.send(batch)
+
+    async def _send_once(self, batch: DeliveryBatch) -> Outcome:
         config = self._config
         headers = {"content-type": CONTENT_TYPES[config.format]}
         if config.idempotency_header is not None:
             headers[config.idempotency_header] = idempotency_key(batch.ids())
         answer = await self._client.send(config.method, config.path, body_of(batch, config.format), headers)
         if self._is_success(answer.status):
-            self._client.took()
             return Outcome()
-        trouble = refusal(answer.status, answer.headers, _said(answer), "the receiver")
-        raise self._client.refused(trouble, batch.count) if isinstance(trouble, Refused) else trouble
+        raise refusal(answer.status, answer.headers, _said(answer), "the receiver")
 
     def _is_success(self, status: int) -> bool:
         return status in self._config.success if self._config.success else 200 <= status < 300

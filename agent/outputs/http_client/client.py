@@ -1,18 +1,14 @@
-"""What the outputs over plain HTTP share: connecting as the configuration says, posting a body, believing an answer."""
+"""What the outputs over plain HTTP share: connecting as the configuration says, and posting a body."""
 
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
-from agent.errors import CutOff, NoAnswer, Paused, Refused, SendError
+from agent.errors import CutOff, NoAnswer, SendError
 from agent.outputs.gzip import gzipped
 from agent.outputs.http_client.connection import Answer, Connection
 from agent.outputs.http_client.opening import open_connection
 from agent.outputs.http_client.options import HttpClientOptions
 from agent.outputs.http_client.refusal import LARGE_BYTES
-
-MAX_REFUSED_IN_A_ROW: Final = 20
-"""So many records are given up one after the other on the word of the server. When nothing was taken in between, the
-request itself is probably what it cannot read."""
 
 
 class HttpClient:
@@ -21,7 +17,6 @@ class HttpClient:
     def __init__(self, config: HttpClientOptions) -> None:
         self._config = config
         self._connection: Connection | None = None
-        self._refused_in_a_row = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,23 +51,6 @@ class HttpClient:
         except SendError:
             return False
         return answer.status < 500 and answer.status != 429
-
-    def took(self) -> None:
-        """A request was taken: refusals are about records, not about how they are sent."""
-        self._refused_in_a_row = 0
-
-    def refused(self, refusal: Refused, records: int) -> SendError:
-        """What to make of a request of so many records that was refused for what is in it: the refusal itself, or
-        ``Paused`` when record after record was refused and none taken."""
-        if records > 1:
-            return refusal
-        self._refused_in_a_row += 1
-        if self._refused_in_a_row <= MAX_REFUSED_IN_A_ROW:
-            return refusal
-        return Paused(
-            f"{MAX_REFUSED_IN_A_ROW} records in a row were refused; no more are given up, since the request itself "
-            f"may be what is wrong (are address and `path` right?): {refusal}"
-        )
 
     def _connected(self) -> Connection:
         """The connection, made when first needed. Raises ``Paused`` when a certificate's file cannot be used."""

@@ -102,8 +102,13 @@ class Connection:
         if isinstance(body, bytes):
             body = (body,)
             headers.setdefault("content-type", "application/json")
+        with self._hosts.chosen(time.monotonic()) as host:
+            return await self._ask(host, method, target, body, headers)
+
+    async def _ask(
+        self, host: str, method: str, target: str, body: Sequence[bytes] | None, headers: dict[str, str]
+    ) -> Answer:
         payload = None if body is None else _Pieces(body, headers["content-type"])
-        host = self._hosts.choose(time.monotonic())
         if self._signer is not None:
             headers.update(await self._signer.sign(method, host + target, _sha256(body or ())))
         began = is_well = False

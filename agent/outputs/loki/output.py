@@ -5,6 +5,7 @@ from typing import Self
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import Refused, SendError
 from agent.outputs.http_client.client import HttpClient
+from agent.outputs.http_client.doubt import Doubt
 from agent.outputs.http_client.refusal import said
 from agent.outputs.loki.answer import failure, is_taken, refusals
 from agent.outputs.loki.config import TENANT_HEADER, LokiConfig
@@ -22,6 +23,7 @@ class LokiOutput:
         self.id = config.id
         self._config = config
         self._client = HttpClient(config)
+        self._doubt = Doubt(self._send_once)
         self._shape = Shape(config.labels, config.structured_metadata)
         self._headers = _JSON | ({} if config.tenant is None else {TENANT_HEADER: config.tenant})
 
@@ -34,18 +36,21 @@ class LokiOutput:
 
     async def send(self, batch: DeliveryBatch) -> Outcome:
         """Send once. When lines were refused for their time, those are rejected. The others are sent again if Loki does
-        not say that these were all: they are there, most likely, but only a success says so."""
+        not say that these were all: they are there, most likely, but only a success says so. Of what is refused without
+        being named see ``Doubt``."""
+        return await self._doubt.send(batch)
+
+    async def _send_once(self, batch: DeliveryBatch) -> Outcome:
         entries = self._shape.entries(batch.ids(), batch.documents())
         answer = await self._client.send("POST", self._config.path, push(entries), self._headers)
         if is_taken(answer.status, answer.headers):
-            self._client.took()
             return Outcome()
         trouble = failure(answer.status, answer.headers, answer.body)
         if not isinstance(trouble, Refused):
             raise trouble
         refused, are_all = refusals(answer.body, entries)
         if not refused:
-            raise self._client.refused(trouble, batch.count)
+            raise trouble
         rejected = dict.fromkeys(refused, said(answer.body))
         if are_all:
             return Outcome(rejected=rejected)

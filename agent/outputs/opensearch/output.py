@@ -1,10 +1,10 @@
 """The output, and what asks for records by id: those of Elasticsearch, in OpenSearch's dialect."""
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import msgspec
 
+from agent.outputs.elasticsearch.names import segment
 from agent.outputs.elasticsearch.output import BulkOutput
 from agent.outputs.elasticsearch.template import PRIORITY
 from agent.outputs.elasticsearch.verify import BulkLookup
@@ -51,7 +51,7 @@ class OpensearchOutput(BulkOutput):
         """The same. OpenSearch cannot simulate a data stream that exists, as its name is taken; but that says by itself
         which template applies to it.
         """
-        there = await self._ask("GET", f"/_data_stream/{quote(stream, safe='')}?filter_path=data_streams.template")
+        there = await self._ask("GET", f"/_data_stream/{segment(stream)}?filter_path=data_streams.template")
         if there.status == 404:
             return await super()._template_mark(stream, added)
         if there.status == 403:
@@ -59,7 +59,7 @@ class OpensearchOutput(BulkOutput):
         found = self._dialect.decoded(there, msgspec.json.Decoder(_DataStreams).decode).data_streams
         if not found or found[0].template is None:  # none applies to it
             return self._dialect.template_version if added is not None else None
-        name = quote(found[0].template, safe="")
+        name = segment(found[0].template)
         if added is None:
             target = f"/_index_template/_simulate/{name}?filter_path=template.mappings._meta"
             return self._mark_in(await self._ask("POST", target))

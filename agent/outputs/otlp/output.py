@@ -7,6 +7,7 @@ from agent.errors import Refused, SendError
 from agent.log import Log
 from agent.outputs.http_client.client import HttpClient
 from agent.outputs.http_client.connection import Answer
+from agent.outputs.http_client.doubt import Doubt
 from agent.outputs.otlp import protobuf, text
 from agent.outputs.otlp.answer import failure, partial_success
 from agent.outputs.otlp.config import OtlpOutputConfig
@@ -27,6 +28,7 @@ class OtlpOutput:
         self.id = config.id
         self._config = config
         self._client = HttpClient(config)
+        self._doubt = Doubt(self._send_once)
         self._request = _REQUESTS[config.encoding]
 
     async def __aenter__(self) -> Self:
@@ -38,15 +40,16 @@ class OtlpOutput:
 
     async def send(self, batch: DeliveryBatch) -> Outcome:
         """Send once. Where the server refused some records without saying which, all count as delivered, and how many
-        were refused is said and counted beside the sum."""
+        were refused is said and counted beside the sum. Of what is refused whole see ``Doubt``."""
+        return await self._doubt.send(batch)
+
+    async def _send_once(self, batch: DeliveryBatch) -> Outcome:
         answer = await self._post(self._request(map(record_of, batch.documents())))
         if not 200 <= answer.status < 300:
-            trouble = failure(answer.status, answer.headers, answer.body)
-            raise self._client.refused(trouble, batch.count) if isinstance(trouble, Refused) else trouble
+            raise failure(answer.status, answer.headers, answer.body)
         refused, said = partial_success(answer.headers, answer.body)
         if refused >= batch.count:
             return Outcome(rejected=dict.fromkeys(range(batch.count), said or "refused without a reason"))
-        self._client.took()
         if refused:
             log.error("Records were refused without being named; they count as delivered",
                       output=self.id, records=refused, of=batch.count, said=said)  # fmt: skip

@@ -107,15 +107,16 @@ class Run:
         self._batches = 0
 
     async def append(
-        self, count: int, *, poisoned: int | None = None, stream: str = STREAM, **fields: object
+        self, count: int, *, poisoned: int | range | None = None, stream: str = STREAM, **fields: object
     ) -> list[str]:
-        """Put so many records into the queue, one of them poisoned if need be, and return their ids."""
+        """Put so many records into the queue, one or some of them poisoned if need be, and return their ids."""
         self._batches += 1
         made = {}
+        bad = poisoned if isinstance(poisoned, range) else [poisoned]
         for i in range(count):
             record = record_id(self._run, self._batches, i)
             made[record] = document(i, event={"id": record}, **fields)
-            if i == poisoned:
+            if i in bad:
                 self._shipment.poisoned.add(record)
                 self._shipment.destination.poison(record)
         form = Form(self._batches % len(Form))

@@ -5,7 +5,7 @@ import gzip
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from modeltail_lambda.settings import SettingsError, read_settings
 
 from tests.deploy.aws.function import HANDLER, ROOT, built, client, environment
 from tests.deploy.aws.stream import SHARD, arrival, document, gzipped, joined, record, record_id
+from tests.fakes.aws_faults import AwsFaults, Fault, hangs_up, says
 from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.faults import says_nothing
 from tests.servers.event_source import event_of
@@ -161,6 +162,58 @@ def test_api_key_comes_from_the_secret(code: Path, moto: MotoServer, tmp_path: P
     assert asyncio.run(play()) == {"batchItemFailures": []}
 
 
+class Held(NamedTuple):
+    """A secret that gives no key, or what Secrets Manager answers in its place."""
+
+    secret: Mapping[str, str | bytes]
+    faults: Sequence[Fault]
+    said: str
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        Held({"SecretString": "a2V5"}, [says(400, "AccessDeniedException", "hands off")], "AccessDeniedException"),
+        Held({"SecretString": "a2V5"}, [says(400, "ResourceNotFoundException")], "ResourceNotFoundException"),
+        Held({"SecretString": "a2V5"}, [says(500, "InternalServiceError")] * 3, "InternalServiceError"),
+        Held({"SecretString": "a2V5"}, [hangs_up(taken=False)] * 3, "onnection"),
+        Held({"SecretBinary": b"a2V5"}, [], "no API key"),
+        Held({"SecretString": "hunter2\r\nhunter2"}, [], "no API key"),
+        Held({"SecretString": " \n"}, [], "no API key"),
+    ],
+    ids=["not allowed", "not there", "in trouble", "hangs up", "bytes", "lines", "empty"],
+)
+def test_without_a_key_the_records_come_again_and_the_reason_is_said(
+    code: Path, moto: MotoServer, tmp_path: Path, held: Held
+) -> None:
+    """Nothing goes to Elasticsearch, the answer names the first record, and no word of the secret is in the log. When
+    there is a key, the same process delivers."""
+    secrets = client(moto, "secretsmanager")
+    secret = secrets.create_secret(Name=f"es-{tmp_path.name}", **held.secret)["ARN"]
+    event = event_of("logs", SHARD, [record(gzipped([document(i)]), i) for i in range(2)])
+    again = {"batchItemFailures": [{"itemIdentifier": arrival(b"").sequence}]}
+
+    async def play() -> None:
+        async with (
+            FakeElasticsearch(authorization="ApiKey a2V5") as server,
+            AwsFaults(moto.url, lambda asked: asked.operation == "GetSecretValue") as aws,
+        ):
+            server.templates["logs"] = {"index_patterns": ["logs-*"], "priority": 1, "template": {}}
+            settings = environment(moto, ELASTICSEARCH_URL=server.url, API_KEY_SECRET=secret)
+            with LambdaFunction(code, HANDLER, {**settings, "AWS_ENDPOINT_URL": aws.url}, tmp_path) as function:
+                aws.faults.extend(held.faults)
+                assert await asyncio.to_thread(function.invoke, event) == again
+                (line,) = (line for line in function.logged() if line["message"] == "Must come again")
+                assert held.said in line["reason"]
+                assert server.requests == []
+                secrets.put_secret_value(SecretId=secret, SecretString="a2V5")
+                assert await asyncio.to_thread(function.invoke, event) == {"batchItemFailures": []}
+                assert "hunter2" not in function.log()
+                assert "a2V5" not in function.log()
+
+    asyncio.run(play())
+
+
 def test_silent_elasticsearch_costs_an_attempt_and_not_the_invocation(
     code: Path, moto: MotoServer, tmp_path: Path
 ) -> None:
@@ -192,6 +245,7 @@ class Mistake(NamedTuple):
         Mistake({"BUCKET": "b", "PREFIX": "/logs/"}, "PREFIX must end with a slash"),
         Mistake({"BUCKET": "b", "BAD_PREFIX": "logs/bad/"}, "must not lie below"),
         Mistake({"ELASTICSEARCH_URL": "https://es", "API_KEY": "a", "API_KEY_SECRET": "b"}, "either"),
+        Mistake({"ELASTICSEARCH_URL": "https://es", "API_KEY": "a\nb"}, "without spaces or line breaks"),
         Mistake({"ELASTICSEARCH_URL": "https://es", "TIMEOUT_SECS": "1e3"}, "TIMEOUT_SECS must be a whole number"),
     ],
     ids=lambda mistake: mistake.said,

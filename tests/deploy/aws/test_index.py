@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import pytest
+from modeltail_lambda.api_key import NoKey
 from modeltail_lambda.consume import Report, consume
 from modeltail_lambda.index import PAUSES_SECS, Index
 from modeltail_lambda.unit import Bad
@@ -234,6 +235,23 @@ def test_document_newer_than_the_rollover_is_not_looked_up() -> None:
     _, careful = _with_fake([[old]], before=rolled)
     asked = [sum(path.endswith("/_mget") for _, path in server.requests) for server in (quick, careful)]
     assert asked == [0, 1]
+
+
+def test_key_that_cannot_be_had_is_asked_for_once_an_invocation() -> None:
+    """However many data streams wait for it; each record comes again."""
+    asked: list[None] = []
+
+    def authorization() -> str:
+        asked.append(None)
+        raise NoKey("no key today")
+
+    index = Index("http://127.0.0.1:1", authorization, max_bytes=1000, timeout_secs=2)
+    streams = [{"dataset": f"modeltail.{name}", "namespace": "default"} for name in ("a", "b", "c")]
+    records = [record(gzipped([document(i, data_stream=place)]), i) for i, place in enumerate(streams)]
+    for _ in range(2):
+        report = consume(event_of("stream", SHARD, records), [index], None, time.monotonic() + 60, 1)
+        assert (report.failed, report.reasons) == ({SHARD: str(FIRST_SEQUENCE)}, {SHARD: "no key today"})
+    assert len(asked) == 2
 
 
 def test_key_that_was_changed_is_read_again() -> None:

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.outputs.elasticsearch.config import ElasticsearchConfig
-from agent.outputs.elasticsearch.names import data_stream_name, index_pattern, template_name
+from agent.outputs.elasticsearch.names import data_stream_name, index_pattern, segment, template_name
 from agent.outputs.elasticsearch.template import DEFAULT_PATTERN, index_template, mark_of, template_file
 
 ROOT = Path(__file__).parents[3]
@@ -79,6 +82,17 @@ def test_names_follow_the_form(form: str, stream: str, pattern: str, template: s
     assert data_stream_name(form, "modeltail.inference-eu-west") == stream
     assert index_pattern(form) == pattern
     assert template_name(pattern) == template
+
+
+@given(name=st.text(min_size=1))
+def test_a_name_is_one_segment_of_an_address_whatever_is_in_it(name: str) -> None:
+    """It begins no query and no further segment, and is read as it was."""
+    address = urlsplit(f"http://es:9200/{segment(name)}/_bulk?filter_path=items")
+    assert ([unquote(part) for part in address.path.split("/")], address.query, address.fragment) == (
+        ["", name, "_bulk"],
+        "filter_path=items",
+        "",
+    )
 
 
 def test_the_template_file_is_the_template() -> None:

@@ -464,6 +464,26 @@ def test_a_lost_answer_then_a_rollover_leaves_each_record_once() -> None:
     play(server, story)
 
 
+@pytest.mark.parametrize("namespace", ["a%2Fb", "a/b?c#d", "ä b&c=d+e"])
+def test_a_name_that_has_to_be_quoted_is_the_same_in_every_request(namespace: str) -> None:
+    """For sending as for looking up what is in doubt: a namespace from a bucket may be anything."""
+    server = FakeElasticsearch()
+
+    async def story() -> None:
+        async with ElasticsearchOutput(config(server)) as output:
+            batch = batch_of([document(0), document(1)], stream=f"modeltail.inference-{namespace}")
+            server.faults.append(hangs_up(taken=True))
+            with pytest.raises(NoAnswer):
+                await output.send(batch)
+            name = f"logs-modeltail.inference-{namespace}"
+            server.rollover(name)
+            batch.in_doubt = True
+            assert await output.send(batch) == Outcome(duplicates=2)
+            assert sorted(record for record, _ in server.documents(name)) == sorted(batch.ids())
+
+    play(server, story)
+
+
 def test_data_streams_may_have_names_of_their_own() -> None:
     """The configured form names the stream, and the template covers exactly that."""
     server = FakeElasticsearch()

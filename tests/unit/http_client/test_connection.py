@@ -13,7 +13,7 @@ from aiohttp import web
 from agent.errors import CutOff, NoAnswer, Paused, Retryable, SendError
 from agent.outputs.http_client import connection as client
 from agent.outputs.http_client.connection import Answer, Connection
-from tests.fakes.listening import AT_ONCE_SECS
+from tests.fakes.listening import runner_of
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -21,10 +21,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def serving(handler: Handler, port: int = 0) -> AsyncIterator[str]:
     """A server with one answer to everything, at its address."""
-    runner = web.ServerRunner(
-        web.Server(handler, access_log=None, handler_cancellation=True, lingering_time=0.0),
-        shutdown_timeout=AT_ONCE_SECS,
-    )
+    runner = runner_of(handler)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
     await site.start()
@@ -78,6 +75,45 @@ def test_hosts_take_turns() -> None:
     async def story() -> None:
         async with serving(says("a")) as a, serving(says("b")) as b, connected(a, b) as to:
             assert [(await to.ask("GET", "/")).body for _ in range(4)] == [b"a", b"b", b"a", b"b"]
+
+    play(story())
+
+
+def test_a_host_that_hangs_does_not_end_up_with_every_request() -> None:
+    """Four at a time, for one host that never answers and one that does: at least half of what is on its way goes where
+    it is answered, for as long as it takes."""
+    held: list[str] = []
+
+    async def never(request: web.BaseRequest) -> web.StreamResponse:
+        held.append(request.path)
+        await asyncio.Event().wait()
+        return web.Response()
+
+    async def story() -> None:
+        answered = 0
+        enough = asyncio.Event()
+
+        async def ask_on() -> None:
+            nonlocal answered
+            while True:
+                assert (await to.ask("GET", "/")).body == b"well"
+                answered += 1
+                if answered == 100:
+                    enough.set()
+
+        async with (
+            asyncio.timeout(20),
+            serving(never) as bad,
+            serving(says("well")) as good,
+            connected(bad, good) as to,
+        ):
+            asking = [asyncio.create_task(ask_on()) for _ in range(4)]
+            await enough.wait()
+            for task in asking:
+                task.cancel()
+            await asyncio.wait(asking)
+            assert [task.cancelled() for task in asking] == [True] * 4
+        assert 1 <= len(held) <= 2
 
     play(story())
 

@@ -11,8 +11,8 @@ from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Refused, Retryable, SendError, TooLarge
 from agent.outputs.http.config import HttpOutputConfig
 from agent.outputs.http.output import HttpOutput, idempotency_key
-from agent.outputs.http_client.client import MAX_REFUSED_IN_A_ROW
 from agent.outputs.http_client.documents import body_of
+from agent.outputs.http_client.doubt import MAX_REFUSED_IN_A_ROW
 from agent.outputs.http_client.refusal import LARGE_BYTES
 from tests.fakes.certificates import make_certificates
 from tests.fakes.receiver import hangs_up, refuses, says_nothing
@@ -139,24 +139,19 @@ def test_nobody_listening_is_certainly_not_taken() -> None:
     assert type(end) is Retryable
 
 
-def test_refusals_without_end_are_not_believed() -> None:
-    """When record after record is refused and none taken, the request is what is wrong: it pauses, and gives up no
-    more. One that is taken makes refusals believable again."""
-    batches = [batch_of("bad") for _ in range(MAX_REFUSED_IN_A_ROW + 1)]
+def test_refusals_without_end_are_not_believed_of_a_server_that_took_nothing() -> None:
+    """Then the request is what is wrong: it pauses, and gives up no more. Once a record is taken, they are."""
     server = Webhook()
     server.poisoned.add("bad")
-    ends = send(server, output(), *batches, batch_of("good"), batch_of("bad"))
-    assert [type(end) for end in ends[:-2]] == [Refused] * MAX_REFUSED_IN_A_ROW + [Paused]
-    assert ends[-2] == Outcome()
-    assert isinstance(ends[-1], Refused)
-
-
-def test_refused_batches_do_not_count_as_refused_records() -> None:
-    """They are split; which record it is, only one alone can show."""
-    server = Webhook()
-    server.poisoned.add("bad")
-    ends = send(server, output(), *[batch_of("bad", "good") for _ in range(MAX_REFUSED_IN_A_ROW + 2)])
-    assert {type(end) for end in ends} == {Refused}
+    poison = [batch_of("bad") for _ in range(MAX_REFUSED_IN_A_ROW + 1)]
+    ends = send(server, output(), *poison, batch_of("good"), *poison)
+    assert [type(end) for end in ends] == [
+        *[Refused] * MAX_REFUSED_IN_A_ROW,
+        Paused,
+        Outcome,
+        *[Refused] * (MAX_REFUSED_IN_A_ROW + 1),
+    ]
+    assert [record for record, _ in server.records] == ["good", "good"]
 
 
 def test_server_with_another_certificate_pauses(tmp_path: Any) -> None:

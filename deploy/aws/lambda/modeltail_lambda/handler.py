@@ -10,6 +10,7 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config
 
+from .api_key import read_api_key
 from .archive import Archive
 from .bad import BadStore
 from .consume import Destination, consume
@@ -21,6 +22,8 @@ RESERVE_PART = 0.25
 """No slice is begun in this last part of an invocation's time."""
 
 _CLIENT = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+_SECRETS_CLIENT = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+"""It asks for a few bytes, with the records waiting: a time limit is better spent on them."""
 
 
 def _destinations(settings: Settings) -> tuple[list[Destination], BadStore | None]:
@@ -44,12 +47,12 @@ def _destinations(settings: Settings) -> tuple[list[Destination], BadStore | Non
 
 
 def _authorization(settings: Settings) -> Callable[[], str | None]:
-    """What gives the header for Elasticsearch, from the secret as it is at that time."""
+    """What gives the header for Elasticsearch, from the secret as it is at that time. It raises ``NoKey``."""
     key, secret = settings.api_key, settings.api_key_secret
     if secret is None:
         return lambda: None if key is None else f"ApiKey {key}"
-    client = boto3.client("secretsmanager", config=_CLIENT)
-    return lambda: f"ApiKey {client.get_secret_value(SecretId=secret)['SecretString'].strip()}"
+    client = boto3.client("secretsmanager", config=_SECRETS_CLIENT)
+    return lambda: f"ApiKey {read_api_key(client, secret)}"
 
 
 try:

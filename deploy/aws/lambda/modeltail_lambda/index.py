@@ -14,6 +14,7 @@ from typing import NamedTuple
 import urllib3
 
 from . import rollover
+from .api_key import NoKey
 from .bulk import FILTER_PATH, Fate, Item, NoAnswer, body, read_answer, read_refusal, requests
 from .document import Document
 from .result import Taken
@@ -41,8 +42,8 @@ class _Sent(NamedTuple):
 
 
 class Index:
-    """The data streams of one Elasticsearch at ``url``. ``authorization`` gives the header that every request carries;
-    it is asked again after a 401, when the key may have been changed."""
+    """The data streams of one Elasticsearch at ``url``. ``authorization`` gives the header that every request carries,
+    or raises ``NoKey``; it is asked again after a 401, when the key may have been changed."""
 
     name = "elasticsearch"
 
@@ -58,6 +59,7 @@ class Index:
         self._url = url.rstrip("/")
         self._authorization = authorization
         self._headers: dict[str, str] | None = None
+        self._no_key: NoKey | None = None
         self._max_bytes = max_bytes
         self._timeout_secs = timeout_secs
         self._pause = pause
@@ -70,6 +72,7 @@ class Index:
     def take(self, units: Sequence[Unit], deadline: float) -> Taken:
         """Send all documents, and say of each what became of it. ``deadline`` is on the monotonic clock."""
         taken = Taken()
+        self._no_key = None
         streams: dict[str, list[_Sent]] = {}
         for i, unit in enumerate(units):
             for document in unit.documents:
@@ -77,7 +80,7 @@ class Index:
         for stream, sent in streams.items():
             left = self._round(stream, sent, units, taken, deadline)
             for pause in PAUSES_SECS:
-                if not left or deadline - time.monotonic() < pause + self._timeout_secs:
+                if not left or self._no_key or deadline - time.monotonic() < pause + self._timeout_secs:
                     break
                 self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, guards nothing
                 left = self._round(stream, [each for each, _ in left], units, taken, deadline)
@@ -115,7 +118,7 @@ class Index:
             there = self._in_older_indices(stream, documents, deadline)
             new = [document for document in documents if document.id not in there]
             fates = [item for some in requests(new, self._max_bytes) for item in self._post(stream, some, deadline)]
-        except (NoAnswer, urllib3.exceptions.HTTPError) as error:
+        except (NoAnswer, NoKey, urllib3.exceptions.HTTPError) as error:
             return [Item(Fate.COME_AGAIN, str(error))] * len(documents)
         found = iter(fates)
         return [Item(Fate.DUPLICATE) if document.id in there else next(found) for document in documents]
@@ -162,17 +165,29 @@ class Index:
         headers: dict[str, str],
         deadline: float,
     ) -> tuple[int, bytes]:
-        """Status and body of the answer. Raises ``urllib3``'s errors when there is none."""
-        if self._headers is None:
-            authorization = self._authorization()
-            self._headers = {} if authorization is None else {"authorization": authorization}
+        """Status and body of the answer. Raises ``urllib3``'s errors when there is none, and ``NoKey``."""
+        own_headers = self._own_headers()
         timeout = urllib3.Timeout(
             connect=CONNECT_SECS,
             read=max(LEAST_SECS, min(self._timeout_secs, deadline - time.monotonic() - ANSWER_SECS)),
         )
         answer = self._pool.request(
-            method, self._url + target, body=content, headers={**self._headers, **headers}, timeout=timeout
+            method, self._url + target, body=content, headers={**own_headers, **headers}, timeout=timeout
         )
         if answer.status == 401:
             self._headers = None
         return answer.status, answer.data
+
+    def _own_headers(self) -> dict[str, str]:
+        """What every request carries. Where there was no key once, none is asked for again before the next ``take``:
+        the client has tried often enough, and the time is short."""
+        if self._no_key is not None:
+            raise self._no_key
+        if self._headers is None:
+            try:
+                authorization = self._authorization()
+            except NoKey as error:
+                self._no_key = error
+                raise
+            self._headers = {} if authorization is None else {"authorization": authorization}
+        return self._headers

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from .api_key import can_be_api_key
+
 PREFIX = "MODELTAIL_"
 KNOWN = {
     "BUCKET",
@@ -55,6 +57,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         problems.append(f"{PREFIX}ELASTICSEARCH_URL must be like https://host:9200")
     if "API_KEY" in given and "API_KEY_SECRET" in given:
         problems.append(f"give either {PREFIX}API_KEY or {PREFIX}API_KEY_SECRET")
+    if "API_KEY" in given and not can_be_api_key(given["API_KEY"]):
+        problems.append(f"{PREFIX}API_KEY must be the key as Elasticsearch encodes it, without spaces or line breaks")
     prefix, bad_prefix = given.get("PREFIX", "logs/"), given.get("BAD_PREFIX", "bad/")
     for name, value in (("PREFIX", prefix), ("BAD_PREFIX", bad_prefix)):
         if not value.endswith("/") or value.startswith("/"):
