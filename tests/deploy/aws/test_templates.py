@@ -276,8 +276,10 @@ def test_page_says_what_the_templates_and_the_function_do() -> None:
     """Its times are the templates', its settings and metrics the function's."""
     page = (ROOT / "docs" / "aws.md").read_text()
     shape = of_the_template(_template(TEMPLATE.read_text()))
-    assert f"for {shape['mapping'][-1] // 3600} hours" in page
-    assert f"the rest of its {shape['stream'][1]} hours" in page
+    tried, kept = shape["mapping"][-1] // 3600, shape["stream"][1]
+    assert f"for {tried} hours" in page
+    assert f"the rest of its {kept} hours (`RetentionHours`): **{kept - tried} hours** from then" in page
+    assert f"(SQS), for {shape['queue'][0] // 86400} days" in page
     assert set(re.findall(r"^\| `MODELTAIL_(\w+)`", page, re.MULTILINE)) == KNOWN
     report = Report(stored={"s3": 1, "elasticsearch": 1}, duplicates={"s3": 1, "elasticsearch": 1})
     made = {metric for metric in metrics_line(report, "f") if not metric.startswith("_")}
