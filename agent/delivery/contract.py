@@ -85,6 +85,12 @@ class DeliveryBatch:
             return b"".join(inflate(frame, body) for frame, body in zip(self.frames, self._bodies, strict=True))
         return b"\n".join((*self.documents(), b""))
 
+    def tail(self) -> "DeliveryBatch":
+        """A batch that ends with the same record and has no more than can be told without inflating."""
+        if self.frames:
+            return DeliveryBatch(self.stream, self.frames[-1:], self._bodies[-1:])
+        return self.subset([self.count - 1])
+
     def subset(self, indexes: Iterable[int]) -> "DeliveryBatch":
         """A batch of the records at these indexes, in that order; ``attempt``, ``in_doubt`` and ``is_rescued`` are this
         batch's."""

@@ -12,21 +12,11 @@ The record it is asked with is there twice then, under the same id: these output
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import msgspec
-
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import Paused, Refused, Retryable, TooLarge
 
 MAX_REFUSED_IN_A_ROW: Final = 20
 """So many single records are given up one after the other on the word of the server alone."""
-
-
-class _Event(msgspec.Struct):
-    id: str = ""
-
-
-class _Document(msgspec.Struct):
-    event: _Event = msgspec.field(default_factory=_Event)
 
 
 class Doubt:
@@ -36,7 +26,7 @@ class Doubt:
     def __init__(self, send_once: Callable[[DeliveryBatch], Awaitable[Outcome]]) -> None:
         self._send_once = send_once
         self._refused_in_a_row = 0
-        self._taken: tuple[str, bytes] | None = None
+        self._taken: DeliveryBatch | None = None
 
     async def send(self, batch: DeliveryBatch) -> Outcome:
         """Send once, as ``Output.send`` does. Raises ``Paused`` in place of ``Refused`` when nothing at all is
@@ -50,7 +40,7 @@ class Doubt:
         if len(outcome.rejected) + len(outcome.retry) + len(outcome.too_large) < batch.count:
             self._refused_in_a_row = 0
             if not (outcome.rejected or outcome.retry or outcome.too_large or outcome.refused_unnamed):
-                self._taken = batch.stream, batch.documents()[-1]
+                self._taken = batch.tail()
         return outcome
 
     async def _believe(self, refusal: Refused) -> None:
@@ -63,7 +53,7 @@ class Doubt:
                 f"since the request itself may be what is wrong (are address and `path` right?): {refusal}"
             )
         try:
-            outcome = await self._send_once(_batch_of(*self._taken))
+            outcome = await self._send_once(self._taken.subset([self._taken.count - 1]))
             if outcome.rejected:
                 raise Refused(outcome.rejected[0])
         except (Refused, TooLarge) as again:
@@ -75,8 +65,3 @@ class Doubt:
             # What it is a hint of, or leaves in doubt, is not the record that was refused.
             raise Retryable(str(trouble), trouble.retry_after_secs) from trouble
         self._refused_in_a_row = 1
-
-
-def _batch_of(stream: str, document: bytes) -> DeliveryBatch:
-    record = msgspec.json.decode(document, type=_Document).event.id
-    return DeliveryBatch.of_documents(stream, [record], [document])
