@@ -40,6 +40,8 @@ class Pipeline:
             if below is not None:
                 batch = self._without(batch, below)
             documents = render(batch, self._run, next(self._numbers))
+            # Freed while they still lie in the processor's cache: the next batch is read into the same memory.
+            batch.lines, batch.tables = [], []
             entry = Entry(batch.input, documents, batch.origin, batch.counts)
             await self._queue.append(entry, on_full, batch.patience_secs)
 
