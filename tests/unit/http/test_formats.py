@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from contextlib import suppress
 from typing import Any
 
@@ -170,3 +171,15 @@ def test_a_body_of_countless_members_is_refused() -> None:
     """Each costs more than the few bytes it is written with."""
     with pytest.raises(Refusal, match="parts"):
         expand(gzip.compress(b"") * (MAX_MEMBERS + 1), "gzip", 1000)
+
+
+@given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate"]), st.integers(0, 240), st.integers(0, 255))
+def test_a_compressed_body_comes_out_as_it_went_in_or_is_refused(
+    body: bytes, encoding: str, at: int, byte: int
+) -> None:
+    """Also when a byte of it was changed on the way: both formats end with a checksum."""
+    sent = bytearray(gzip.compress(body) if encoding == "gzip" else zlib.compress(body))
+    assert expand(bytes(sent), encoding, 200) == body
+    sent[2 + at % (len(sent) - 2)] = byte  # before that, deflate says whether it has one
+    with suppress(Refusal):
+        assert expand(bytes(sent), encoding, 200) == body
