@@ -36,6 +36,8 @@ class Pipeline:
         async def emit(batch: Batch) -> None:
             for process in processors:
                 batch = process(batch)
+            if batch.refused and not (batch.counts.accepted or batch.counts.noted):
+                return  # nothing of it is wanted
             below = self._queue.shed_below
             if below is not None:
                 batch = self._without(batch, below)

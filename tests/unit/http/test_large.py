@@ -11,12 +11,12 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import QueueError
+from agent.errors import NoRoom, QueueError
 from agent.inputs.contract import Stop
 from agent.inputs.http.answers import Refused
 from agent.inputs.http.config import HttpConfig
 from agent.inputs.http.formats import cuts_of
-from agent.inputs.http.gather import LARGE_BYTES, TURNS
+from agent.inputs.http.gather import LARGE_BYTES, TURNS, Gatherer
 from agent.inputs.http.input import HttpInput
 from agent.inputs.http.media import Media
 from agent.inputs.lines import BLOCK_BYTES
@@ -25,7 +25,7 @@ from agent.processors.enrich import enrich
 from agent.processors.normalise import Normaliser
 from agent.queue.config import QueueConfig
 from agent.queue.queue import open_queue
-from agent.record import Batch, RunId
+from agent.record import Batch, Counts, RunId
 from tests.unit.http.serving import FakeQueue, Running, request, until
 from tests.unit.http.test_requests import OBJECT, serve
 
@@ -151,6 +151,56 @@ def test_what_is_answered_is_what_the_queue_holds(tmp_path: Path) -> None:
             assert queue.counts["in"].noted == {"refused": sum(said["refused"] for said in answers)}
 
     uvloop.run(main())
+
+
+def test_a_body_of_nothing_but_nonsense_leaves_nothing_in_the_queue(tmp_path: Path) -> None:
+    """No frame without records is written for it; what was refused is counted all the same."""
+
+    async def main() -> None:
+        path = tmp_path / "http.sock"
+        async with open_queue(QueueConfig(path=tmp_path / "queue"), RunId().text) as queue:
+            made, stop = HttpInput(HttpConfig(id="in", listen=f"unix:{path}")), Stop()
+            task = asyncio.create_task(made.run(Pipeline(queue, queue.run).emit_through([Normaliser()], "block"), stop))
+            await until(path.exists)
+            answer = await Running(path, FakeQueue(), stop, task).ask(request(b"nonsense\n" * 50_000, LINES))
+            assert (answer.status, json.loads(answer.body)["refused"]) == (400, 50_000)
+            assert (queue.visible_seq, queue.counts, queue.has_waiting) == (0, {}, False)
+            stop.ask()
+            await task
+            assert queue.counts["in"] == Counts(noted={"refused": 50_000})
+
+    uvloop.run(main())
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=12))
+def test_whoever_gives_up_gives_back_the_turn(requests: list[tuple[int, bool]]) -> None:
+    """Some cannot wait, some are cancelled while they wait or while they are emitted: the next is taken as ever."""
+
+    async def main() -> None:
+        queue = FakeQueue()
+        queue.fill()
+        gatherer = Gatherer(queue.emit)
+        asking = [
+            asyncio.create_task(gatherer.put_next_alone(iter([_batch()]), None if patient else 0.0))
+            for _, patient in requests
+        ]
+        for turns in range(4):
+            await asyncio.sleep(0)
+            for task, (cancelled_at, patient) in zip(asking, requests, strict=True):
+                if patient and cancelled_at == turns:
+                    task.cancel()
+        queue.drain()
+        for found in await asyncio.gather(*asking, return_exceptions=True):
+            assert found is None or isinstance(found, Batch | NoRoom | asyncio.CancelledError)
+        async with asyncio.timeout(20):
+            after = await asyncio.gather(*(gatherer.put_next_alone(iter([_batch()]), None) for _ in range(2 * TURNS)))
+        assert len(after) == 2 * TURNS
+
+    asyncio.run(main())
+
+
+def _batch() -> Batch:
+    return Batch("in", None, 1, [OBJECT], {}, {}, Counts(accepted=1))
 
 
 @given(st.lists(st.integers(0, 3 * BLOCK_BYTES), max_size=6), st.booleans())
