@@ -20,7 +20,7 @@ from agent.inputs.http.answers import Refused
 from agent.inputs.http.dialect import Unchecked
 from agent.inputs.http.gather import LARGE_BYTES
 from agent.inputs.http.media import Media, media_by_beginning
-from agent.inputs.lines import BLOCK_BYTES, At, Cut, cut
+from agent.inputs.lines import BLOCK_BYTES, MAX_BATCH_BYTES, At, Cut, cut
 from agent.processors.normalise.tolerant import MARKS, reason, walk
 from agent.record import MAX_BATCH_RECORDS
 from agent.values import on_one_line, quote
@@ -60,7 +60,7 @@ def gathered(lines: Iterable[bytes]) -> Iterator[Cut]:
     held: list[bytes] = []
     size = 0
     for line in lines:
-        if held and (len(held) == MAX_BATCH_RECORDS or size + len(line) > BLOCK_BYTES):
+        if held and (len(held) == MAX_BATCH_RECORDS or size + len(line) > MAX_BATCH_BYTES):
             yield Cut(held, [], 0, size)
             held, size = [], 0
         held.append(line)
@@ -70,13 +70,17 @@ def gathered(lines: Iterable[bytes]) -> Iterator[Cut]:
 
 
 def _split(body: bytes, max_line: int) -> Iterator[Cut]:
-    """As a file's lines: about a block at a time, and as much each time."""
-    blocks = math.ceil(len(body) / BLOCK_BYTES)
+    """As a file's lines, about a block at a time, and as much each time; but what may be one batch is one, and so in the
+    queue or not."""
+    blocks = math.ceil(len(body) / BLOCK_BYTES) if len(body) > MAX_BATCH_BYTES else 1
     start = 0
     while start < len(body):
         at_least = math.ceil((len(body) - start) / blocks)
         end = body.find(b"\n", start + at_least - 1) + 1 or len(body)
-        yield from cut(body[start:end], start, At.LINE, max_line, ended=True)
+        piece = body[start:end]
+        cuts = cut(piece if piece.endswith(b"\n") else piece + b"\n", start, At.LINE, max_line)
+        cuts[-1].end = end
+        yield from cuts
         start, blocks = end, max(blocks - 1, 1)
 
 

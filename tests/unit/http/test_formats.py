@@ -154,6 +154,17 @@ def test_cuts_keep_the_limits_of_a_batch() -> None:
             assert cut.end - cut.begin <= MAX_BATCH_BYTES
 
 
+@pytest.mark.parametrize("media", [Media.LINES, Media.JSON, Media.TEXT])
+@pytest.mark.parametrize("check", [True, False])
+def test_what_may_be_one_batch_is_one(media: Media, check: bool) -> None:
+    """When the queue fills up, a body of one batch is taken or turned away; of a larger one a part may be in."""
+    line = b'{"a":"%s"}' % (b"x" * 500)
+    lines = [line] * (MAX_BATCH_BYTES // (len(line) + 1))
+    body = b"[" + b",".join(lines) + b"]" if media is Media.JSON else b"\n".join(lines)
+    (cut,) = cuts_of(body, media, MAX_LINE, Refused(), check=check)
+    assert cut.lines == lines
+
+
 def test_an_array_of_countless_elements_is_taken_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     """All elements at once would take a hundred times the bytes of the body."""
     monkeypatch.setattr(formats, "MAX_ELEMENTS", 10)
