@@ -70,8 +70,8 @@ def gathered(lines: Iterable[bytes]) -> Iterator[Cut]:
 
 
 def _split(body: bytes, max_line: int) -> Iterator[Cut]:
-    """As a file's lines, about a block at a time, and as much each time; but what may be one batch is one, and so in the
-    queue or not."""
+    """As a file's lines, about a block at a time, and as much each time; but what may be one batch is one, and so whole
+    in the queue or not."""
     blocks = math.ceil(len(body) / BLOCK_BYTES) if len(body) > MAX_BATCH_BYTES else 1
     start = 0
     while start < len(body):
