@@ -38,10 +38,14 @@ class Pipeline:
         async def emit(batch: Batch) -> None:
             for process in processors:
                 batch = process(batch)
+            if batch.refused and not (batch.counts.accepted or batch.counts.noted):
+                return  # nothing of it is wanted
             below = self._queue.shed_below
             if below is not None:
                 batch = self._without(batch, below)
             documents = render(batch, self._run, next(self._numbers), form=self._form)
+            # Freed while they still lie in the processor's cache: the next batch is read into the same memory.
+            batch.lines, batch.tables = [], []
             entry = Entry(batch.input, documents, batch.origin, batch.counts)
             await self._queue.append(entry, on_full, batch.patience_secs)
 

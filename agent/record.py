@@ -74,6 +74,8 @@ class Batch(msgspec.Struct):
     and what a record says of itself comes before them; ``@timestamp`` in ``sparse`` replaces the time of reading, and
     ``log.level`` there goes with ``event.severity``.
     ``counts.accepted`` and ``counts.bytes`` are set by the input and include lines it dropped itself.
+    Where only JSON objects are wanted and nobody has looked yet, ``refused`` is a list: a line that is none becomes no
+    record, is not accepted, and is added by its index and the reason.
     ``patience_secs`` is how long it may wait for room where ``on_full`` is ``block``: then ``emit`` raises ``NoRoom``.
     """
 
@@ -87,6 +89,7 @@ class Batch(msgspec.Struct):
     tables: "list[Table]" = []
     sparse: dict[str, list[bytes]] = {}
     blocks: bool = False
+    refused: list[tuple[int, str]] | None = None
     patience_secs: float | None = None
 
 

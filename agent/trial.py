@@ -16,8 +16,7 @@ from agent.inputs.line_assembler import LineAssembler
 from agent.inputs.line_batch import LineBatches, label_constants
 from agent.inputs.lines import BLOCK_BYTES
 from agent.inputs.options import LineOptions
-from agent.processors.normalise.normaliser import MARKS, NO_TEXT
-from agent.processors.normalise.tolerant import decode, walk
+from agent.processors.normalise.tolerant import MARKS, NO_TEXT, decode, walk
 from agent.record import Batch, Counts, RunId
 from agent.render import render
 

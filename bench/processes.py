@@ -57,6 +57,12 @@ def cpu(pid: int) -> Cpu:
     return Cpu(user / TICKS_PER_SEC, system / TICKS_PER_SEC)
 
 
+def waited_secs(pid: int) -> float:
+    """How long a process's first thread was ready to run and had no processor, since it started."""
+    # The second field is the time on a run queue, in ns (Linux, Documentation/scheduler/sched-stats.rst).
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def threads(pid: int) -> list[tuple[str, float]]:
     """Name and CPU-seconds of each living thread of one process, busiest first."""
     found = []

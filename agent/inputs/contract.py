@@ -8,9 +8,9 @@ from agent.record import Batch
 
 Emit = Callable[[Batch], Awaitable[None]]
 """``await emit(batch)`` returns when the batch is in the queue as far as the sync policy says. That single await is
-back-pressure *and* acknowledgement: an input reads no further (or at most one batch further) while it waits. It never
-raises for what is in the batch; for one with ``patience_secs`` it may raise ``NoRoom``, and then nothing of it is
-in the queue."""
+back-pressure *and* acknowledgement: an input reads no further (or at most a few batches further) while it waits. It
+never raises for what is in the batch; for one with ``patience_secs`` it may raise ``NoRoom``, and then nothing of it is
+in the queue. The batch is not the input's any more: its lines may be gone afterwards."""
 
 Activity = Literal["unseen", "busy", "idle"]
 """``unseen``: nothing was there yet. ``idle``: something was, all of it is read and emitted, nobody is seen who could

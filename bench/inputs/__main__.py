@@ -27,7 +27,12 @@ def feeds() -> list[Feed]:
 @click.argument("names", nargs=-1)
 @click.option("--records", type=click.IntRange(1, 50_000_000), help="Records of each feed, instead of its own count.")
 def main(names: tuple[str, ...], records: int | None) -> None:
-    """Measure the feeds NAMES, or all. Ends with status 1 when one does not balance."""
+    """Measure the feeds NAMES, or all. Ends with status 1 when one does not balance.
+
+    MB/s is what was taken in while modeltail shared the machine's processors with who sends and who is delivered to;
+    `starved` is the share of the time for which its event loop could have gone on and had no processor. MB/CPU s is
+    what a second of its CPU time takes in, delivering included: the rate of one core that it has for itself.
+    """
     interrupt_on_sigterm()
     known = feeds()
     chosen = [feed for feed in known if not names or feed.name in names]

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.contenders import runtime
 from bench.inputs.feed import Feed
-from bench.processes import cpu, stop
+from bench.processes import cpu, stop, waited_secs
 from bench.steer import SinkControl
 
 START_SECS = 30.0
@@ -24,16 +24,21 @@ _POLL_SECS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a feed. ``cpu_secs`` are the agent's alone; ``secs`` run from the first record sent until the last
-    was in the queue."""
+    """What became of a feed. ``cpu_secs`` are all the agent's, delivering included; ``secs`` run from the first record
+    sent until the last was in the queue, ``busy_secs`` until the last was delivered. Of these the event loop was for
+    ``starved_secs`` ready to go on and had no processor: it shares them with who sends and who is delivered to.
+    ``accepted_bytes`` are uncompressed."""
 
     name: str
     sent: int
     send_secs: float
     accepted: int
+    accepted_bytes: int
     dropped: dict[str, int]
     secs: float
+    busy_secs: float
     cpu_secs: float
+    starved_secs: float
 
     @property
     def balances(self) -> bool:
@@ -45,11 +50,16 @@ class Taken:
         drops = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items()) or "none"
         return (
             f"{self.name:<16}{self.sent:>10}{self.sent / self.send_secs:>12.0f}{self.accepted / self.secs:>12.0f}"
-            f"{self.cpu_secs * 1e6 / self.sent:>12.2f}  {drops}{'' if self.balances else '  DOES NOT BALANCE'}"
+            f"{self.accepted_bytes / self.secs / 1e6:>8.1f}{self.cpu_secs * 1e6 / self.sent:>10.2f}"
+            f"{self.accepted_bytes / self.cpu_secs / 1e6:>10.1f}{self.starved_secs / self.busy_secs:>9.0%}"
+            f"  {drops}{'' if self.balances else '  DOES NOT BALANCE'}"
         )
 
 
-HEADING = f"{'feed':<16}{'records':>10}{'sent/s':>12}{'taken/s':>12}{'CPU s/M':>12}  dropped"
+HEADING = (
+    f"{'feed':<16}{'records':>10}{'sent/s':>12}{'taken/s':>12}{'MB/s':>8}{'CPU s/M':>10}{'MB/CPU s':>10}{'starved':>9}"
+    "  dropped"
+)
 
 
 def measure(feed: Feed, sink: SinkControl, within: Path) -> Taken:
@@ -85,7 +95,7 @@ def measure(feed: Feed, sink: SinkControl, within: Path) -> Taken:
 
 
 def _send(feed: Feed, address: str, status: str, pid: int) -> Taken:
-    before = cpu(pid)
+    before, waited = cpu(pid), waited_secs(pid)
     begun = time.monotonic()
     sent = feed.send(address, feed.count)
     sent_at = changed_at = time.monotonic()
@@ -102,6 +112,7 @@ def _send(feed: Feed, address: str, status: str, pid: int) -> Taken:
         if now - begun > MAX_SECS:
             break
         time.sleep(_POLL_SECS)
+    busy_secs = now - begun
     dropped: dict[str, int] = {}
     for counts in ledger["inputs"].values():
         dropped.update(counts["dropped"])
@@ -110,9 +121,12 @@ def _send(feed: Feed, address: str, status: str, pid: int) -> Taken:
         sent,
         sent_at - begun,
         accepted,
+        sum(counts["bytes"] for counts in ledger["inputs"].values()),
         dropped,
         changed_at - begun,
+        busy_secs,
         (cpu(pid) - before).total,
+        waited_secs(pid) - waited,
     )
 
 

@@ -4,9 +4,10 @@ import asyncio
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, cast
 
 from aiohttp import web
+from isal import isal_zlib
 
 from agent.inputs.http.answers import Refusal
 
@@ -17,6 +18,7 @@ _ZSTD_WINDOW: Final = 8 * 1024 * 1024
 """RFC 9659: what a decoder of HTTP bodies must be able to hold, and need not exceed."""
 MAX_MEMBERS: Final = 10_000
 """Parts that a compressed body may be put together of: starting one costs more than what it may hold."""
+_NOT_DEFLATED: Final = cast(type[Exception], isal_zlib.error)  # its stub calls the class an instance
 _PIECE: Final = 16 * 1024
 _ZSTD_PIECE: Final = 256
 """zstd expands what it is given whole, and four bytes may stand for 128 KiB."""
@@ -125,11 +127,11 @@ def expand(body: bytes, encoding: str, limit: int) -> bytes:
         return _join_members(
             body,
             limit,
-            lambda: zlib.decompressobj(wbits),
+            lambda: isal_zlib.decompressobj(wbits),
             lambda member, piece, most: member.decompress(piece, most),
             _PIECE,
         )
-    except zlib.error as error:
+    except _NOT_DEFLATED as error:
         raise _broken(encoding, error) from None
 
 

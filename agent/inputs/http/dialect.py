@@ -10,6 +10,12 @@ Headers = Mapping[str, str]
 """Header fields by name; asked without regard to case."""
 
 
+class Unchecked(Cut):
+    """Lines that have to be JSON objects, which nobody has looked at yet. ``first`` is the number of the first."""
+
+    first: int = 1
+
+
 class Exchange(Protocol):
     """One request and its answer, once its header is known."""
 

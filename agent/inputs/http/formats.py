@@ -3,9 +3,13 @@
 Lines come in cuts within the limits of a batch, and no more of a body is taken apart at a time than goes into one. What
 should be a JSON object and is none is refused, by number; ``NaN``, control characters in strings and the like, which
 the normaliser reads, are no reason. Values keep the text they were written with.
+
+To look whether a line is an object takes half as long as to read it. Where that is allowed, the lines of a large body
+are left ``Unchecked``: the normaliser, who finds out anyway, refuses what is none.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -13,10 +17,11 @@ from typing import Final
 import msgspec
 
 from agent.inputs.http.answers import Refused
+from agent.inputs.http.dialect import Unchecked
+from agent.inputs.http.gather import LARGE_BYTES
 from agent.inputs.http.media import Media, media_by_beginning
-from agent.inputs.line_assembler import LineAssembler
-from agent.inputs.lines import MAX_BATCH_BYTES, Cut
-from agent.processors.normalise.tolerant import walk
+from agent.inputs.lines import BLOCK_BYTES, MAX_BATCH_BYTES, At, Cut, cut
+from agent.processors.normalise.tolerant import MARKS, reason, walk
 from agent.record import MAX_BATCH_RECORDS
 from agent.values import on_one_line, quote
 
@@ -36,16 +41,18 @@ _elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _slicer: Final = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
-def cuts_of(body: bytes, media: Media, max_line: int, refused: Refused) -> Iterator[Cut]:
-    """The lines of a body; what is not taken is added to ``refused`` on the way."""
+def cuts_of(body: bytes, media: Media, max_line: int, refused: Refused, *, check: bool = True) -> Iterator[Cut]:
+    """The lines of a body; what is not taken is added to ``refused`` on the way. Without ``check`` the cuts of a large
+    body may be ``Unchecked``."""
     body = body.removeprefix(_BOM)
     if media is Media.UNKNOWN:
         media = media_by_beginning(body)
     if media is Media.TEXT:
         return _split(body, max_line)
+    check = check or len(body) < LARGE_BYTES
     if media is Media.LINES:
-        return _objects_by_line(body, max_line, refused)
-    return _json(body, max_line, refused)
+        return _objects_by_line(body, max_line, refused, check)
+    return _json(body, max_line, refused, check)
 
 
 def gathered(lines: Iterable[bytes]) -> Iterator[Cut]:
@@ -63,22 +70,32 @@ def gathered(lines: Iterable[bytes]) -> Iterator[Cut]:
 
 
 def _split(body: bytes, max_line: int) -> Iterator[Cut]:
-    """As a file's lines."""
-    lines = LineAssembler(max_line)
-    for start in range(0, len(body), MAX_BATCH_BYTES):
-        yield from lines.feed(body[start : start + MAX_BATCH_BYTES], ended=start + MAX_BATCH_BYTES >= len(body))
+    """As a file's lines, about a block at a time, and as much each time; but what may be one batch is one, and so whole
+    in the queue or not."""
+    blocks = math.ceil(len(body) / BLOCK_BYTES) if len(body) > MAX_BATCH_BYTES else 1
+    start = 0
+    while start < len(body):
+        at_least = math.ceil((len(body) - start) / blocks)
+        end = body.find(b"\n", start + at_least - 1) + 1 or len(body)
+        piece = body[start:end]
+        cuts = cut(piece if piece.endswith(b"\n") else piece + b"\n", start, At.LINE, max_line)
+        cuts[-1].end = end
+        yield from cuts
+        start, blocks = end, max(blocks - 1, 1)
 
 
-def _objects_by_line(body: bytes, max_line: int, refused: Refused) -> Iterator[Cut]:
+def _objects_by_line(body: bytes, max_line: int, refused: Refused, check: bool) -> Iterator[Cut]:
     number = 1
-    for cut in _split(body, max_line):
-        if cut.truncated:
+    for made in _split(body, max_line):
+        if made.truncated:
             refused.add(number, _too_long(max_line))
+        elif not check:
+            yield Unchecked(made.lines, made.starts, made.begin, made.end, first=number)
         else:
-            cut.lines = _objects_among(cut.lines, number, refused)
-            if cut.lines:
-                yield cut
-        number += len(cut.starts)
+            made.lines = _objects_among(made.lines, number, refused)
+            if made.lines:
+                yield made
+        number += len(made.starts)
 
 
 def _objects_among(lines: list[bytes], number: int, refused: Refused) -> list[bytes]:
@@ -96,13 +113,17 @@ def _objects_among(lines: list[bytes], number: int, refused: Refused) -> list[by
             checked.append(None)
             if lines[at].strip() and not _is_tolerable(lines[at]):
                 bad.add(at)
-                refused.add(number + at, _reason(error))
+                refused.add(number + at, reason(error))
     return [line for at, line in enumerate(lines) if at not in bad] if bad else lines
 
 
 def _is_tolerable(line: bytes) -> bool:
     """Whether the normaliser reads an object here all the same."""
-    return _tolerated(line) is not None
+    try:
+        walk(line.decode(errors="replace").lstrip(MARKS))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _tolerated(text: bytes) -> bytes | None:
@@ -114,20 +135,20 @@ def _tolerated(text: bytes) -> bytes | None:
     return b"{%b}" % b",".join(b"%b:%b" % (quote(key), value) for key, value in members.items())
 
 
-def _json(body: bytes, max_line: int, refused: Refused) -> Iterator[Cut]:
+def _json(body: bytes, max_line: int, refused: Refused, check: bool) -> Iterator[Cut]:
     """One object, an array of objects, or objects by line."""
     body = body.strip()
     if body.startswith(b"["):
         return gathered(fitting(_objects_of_array(body, refused), max_line, refused))
     if b"\n" not in body:
-        return _objects_by_line(body, max_line, refused)
+        return _objects_by_line(body, max_line, refused, check)
     try:
         _check(body)
         return gathered(fitting([(1, on_one_line(body))], max_line, refused))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if not _is_object(body[: body.index(b"\n")]) and (whole := _tolerated(body)) is not None:
             return gathered(fitting([(1, whole.replace(b"\n", b" "))], max_line, refused))
-    return _objects_by_line(body, max_line, refused)
+    return _objects_by_line(body, max_line, refused, check)
 
 
 def _is_object(text: bytes) -> bool:
@@ -174,7 +195,7 @@ def _elements_one_by_one(text: str, refused: Refused) -> Iterator[tuple[int, byt
         try:
             _, end = _slicer.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            refused.add(number, f"{_reason(error)}; nothing behind it was read")
+            refused.add(number, f"{reason(error)}; nothing behind it was read")
             return
         element = text[at:end]
         at = _skip(text, end)
@@ -200,7 +221,3 @@ def _skip(text: str, at: int) -> int:
 
 def _too_long(max_line: int) -> str:
     return f"longer than {max_line} bytes (max_line)"
-
-
-def _reason(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -18,27 +18,37 @@ class HttpInput(Receiver):
     """Listens until asked to stop."""
 
     def __init__(self, config: HttpConfig) -> None:
-        super().__init__(config, PlainDialect(config.path, config.on_bad_line == "refuse_all", config.max_line))
+        filtered = bool(config.include_lines or config.exclude_lines)
+        refuse_all = config.on_bad_line == "refuse_all"
+        super().__init__(config, PlainDialect(config.path, refuse_all, config.max_line, check=refuse_all or filtered))
 
 
 class PlainDialect:
     """``POST`` of records as they are; answers are JSON: ``{"accepted": 3}``, with ``refused`` and ``errors`` where
-    some were not taken, and ``{"error": …}`` where nothing was."""
+    some were not taken, and ``{"error": …}`` where nothing was. ``check``: whether something is refused is to be known
+    before a line goes anywhere."""
 
     def __init__(
-        self, path: str, all_or_nothing: bool, max_line: int, recognisers: Sequence[Recogniser] = RECOGNISERS
+        self,
+        path: str,
+        all_or_nothing: bool,
+        max_line: int,
+        recognisers: Sequence[Recogniser] = RECOGNISERS,
+        *,
+        check: bool = True,
     ) -> None:
         self.path = path
         self.all_or_nothing = all_or_nothing
         self._max_line = max_line
         self._recognisers = recognisers
+        self._check = check
 
     def meet(self, headers: Headers) -> Exchange:
         """Raises ``Refusal`` for a kind of body that is not read here."""
         for recogniser in self._recognisers:
             if recogniser.claims(headers):
                 return _Events(recogniser, headers, self._max_line)
-        return _Records(media_of(headers), self._max_line)
+        return _Records(media_of(headers), self._max_line, self._check)
 
     def refuse(self, headers: Headers, refusal: Refusal) -> Answer:
         """The reason as JSON."""
@@ -54,12 +64,13 @@ class _Answers:
 
 
 class _Records(_Answers):
-    def __init__(self, media: Media, max_line: int) -> None:
+    def __init__(self, media: Media, max_line: int, check: bool) -> None:
         self._media = media
         self._max_line = max_line
+        self._check = check
 
     def cuts(self, body: bytes, refused: Refused) -> Iterator[Cut]:
-        return cuts_of(body, self._media, self._max_line, refused)
+        return cuts_of(body, self._media, self._max_line, refused, check=self._check)
 
 
 class _Events(_Answers):

@@ -20,8 +20,8 @@ from agent.inputs.contract import Activity, Emit, Stop
 from agent.inputs.http.answers import RETRY_AFTER_SECS, Answer, Refusal, Refused
 from agent.inputs.http.body import Held, Room, encoding_of, expand, read_body
 from agent.inputs.http.config import ReceiverOptions
-from agent.inputs.http.dialect import Dialect
-from agent.inputs.http.gather import Gatherer
+from agent.inputs.http.dialect import Dialect, Unchecked
+from agent.inputs.http.gather import LARGE_BYTES, Gatherer
 from agent.inputs.line_batch import LineBatches, label_constants
 from agent.inputs.lines import Cut
 from agent.inputs.listen import BACKLOG, announce, listening, server_tls
@@ -184,7 +184,8 @@ class Receiver:
                 for _ in exchange.cuts(body, refused):
                     pass
             if not refused.count:
-                accepted = await self._put(exchange.cuts(body, refused), gatherer)
+                batches = self._made(exchange.cuts(body, refused), refused)
+                accepted = await self._put(batches, gatherer, large=len(body) >= LARGE_BYTES)
             if refused.count:
                 self._say(refused, gatherer)
             return exchange.answer(accepted, refused)
@@ -197,26 +198,35 @@ class Receiver:
         if scheme.lower() != "bearer" or not known:
             raise Refusal(401, "a token is needed: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
 
-    async def _put(self, cuts: Iterable[Cut], gatherer: Gatherer) -> int:
+    async def _put(self, batches: Iterator[Batch], gatherer: Gatherer, *, large: bool) -> int:
         """Records accepted, when they are in the queue. Only the first batch may find that there is no room: what
         comes behind one that is in waits for as long as it takes, because nobody could say how much of it was taken."""
         patience: float | None = self._config.full_wait if self._config.on_full == "block" else None
         accepted = 0
-        for batch in self._made(cuts):
+        put_next = gatherer.put_next_alone if large else gatherer.put_next
+        while True:
             try:
-                await gatherer.put(batch, patience)
+                batch = await put_next(batches, patience)
             except NoRoom:
                 raise _Full(429, "the queue is full; nothing of this request was taken; send it later") from None
+            if batch is None:
+                return accepted
             accepted += batch.counts.accepted
             patience = None
-        return accepted
 
-    def _made(self, cuts: Iterable[Cut]) -> Iterable[Batch]:
+    def _made(self, cuts: Iterable[Cut], refused: Refused) -> Iterator[Batch]:
+        """A batch of each cut. What was refused of one on its way is known when the next is asked for."""
         read_at_ns = time.time_ns()
         for cut in cuts:
             batch = self._batches.make(cut, self._labels, None, read_at_ns, offsets=False)
-            if batch.counts.accepted or batch.counts.bytes:
-                yield batch
+            if not isinstance(cut, Unchecked):
+                if batch.counts.accepted or batch.counts.bytes:
+                    yield batch
+                continue
+            batch.refused = []
+            yield batch
+            for at, reason in batch.refused:
+                refused.add(cut.first + at, reason)
 
     def _say(self, refused: Refused, gatherer: Gatherer) -> None:
         """What was refused was never accepted: it is counted beside the ledger's sum."""

@@ -17,7 +17,7 @@ from agent.processors.normalise.shapes import has_shape, reshape
 from agent.processors.normalise.spellings import Rule, rules
 from agent.processors.normalise.text import FAILED, read_line, unparsed
 from agent.processors.normalise.times import read_at, zone_of
-from agent.processors.normalise.tolerant import Record, decode, walk
+from agent.processors.normalise.tolerant import MARKS, NO_TEXT, Record, decode, reason, walk
 from agent.processors.normalise.usual import UsualKeys, as_dict, values_of
 from agent.record import Batch, Table
 from agent.values import Column
@@ -31,12 +31,6 @@ USUAL_ROWS: Final = 256
 
 MIN_ROWS: Final = 3
 """From this many records with the same keys on, columns are cheaper than records one by one."""
-
-NO_TEXT: Final = "\ufeff\x00"
-"""What may stand before any line without belonging to it."""
-MARKS: Final = NO_TEXT + " \t\r"
-"""What may stand before an object without belonging to it: a byte order mark, and the NULs a truncated file begins
-with."""
 
 
 class Parser(Protocol):
@@ -64,10 +58,10 @@ class NormaliseSettings(msgspec.Struct, frozen=True):
 class Normaliser:
     """Fills ``batch.tables`` from ``batch.lines``.
 
-    Holds bounded caches only, so one serves all batches of an input. Nothing is ever refused: a line that is no JSON
-    object becomes a message, a value that does not fit goes to ``fields``. Counts ``dropped``: ``empty`` (blank
-    lines). Counts ``noted``: ``invalid_utf8`` (bytes replaced by U+FFFD), ``not_json_nan`` (``NaN`` or an infinity
-    marked as a string), ``parse_failed`` (began as an object and was none, or
+    Holds bounded caches only, so one serves all batches of an input. Nothing is refused that the batch does not want
+    refused: a line that is no JSON object becomes a message, a value that does not fit goes to ``fields``. Counts
+    ``dropped``: ``empty`` (blank lines). Counts ``noted``: ``invalid_utf8`` (bytes replaced by U+FFFD),
+    ``not_json_nan`` (``NaN`` or an infinity marked as a string), ``parse_failed`` (began as an object and was none, or
     does not fit the ``parser`` that takes lines apart).
     """
 
@@ -119,7 +113,7 @@ class _Work:
         self.tables = _Tables(settings.dataset, settings.namespace)
         self._planner, self._zone, self._usual = owner._planner, owner._zone, owner._usual
         self._parser, self._parsed_planner = owner._parser, owner._parsed_planner
-        self._dropped, self._noted = batch.counts.dropped, batch.counts.noted
+        self._batch, self._dropped, self._noted = batch, batch.counts.dropped, batch.counts.noted
         self._read_at, self._read_at_ns = read_at(batch.read_at_ns), batch.read_at_ns
         self._alone: list[tuple[int, dict[str, bytes]]] = []
         self._parsed: tuple[list[Record], list[int]] = ([], [])
@@ -201,23 +195,23 @@ class _Work:
     def _decode(self, rows: Sequence[int], lines: list[bytes]) -> tuple[list[Record], Sequence[int]]:
         """The lines that are objects, and their rows; what the others come to is put aside."""
         records: list[Record] = []
-        refused: list[int] = []
+        refused: list[tuple[int, str]] = []
         remaining = iter(lines)
         while True:
             try:
                 # On an error the records before it stay in the list, so its length says which line it was.
                 records.extend(map(decode, remaining))
                 break
-            except (msgspec.DecodeError, RecursionError):
-                refused.append(len(records))
+            except (msgspec.DecodeError, RecursionError) as error:
+                refused.append((len(records), reason(error)))
                 records.append({})
         if not refused:
             return records, rows
-        gone = {at for at in refused if not self._read_refused(rows[at], lines[at], records, at)}
+        gone = {at for at, why in refused if not self._read_refused(rows[at], lines[at], why, records, at)}
         kept = [at for at in range(len(records)) if at not in gone]
         return [records[at] for at in kept], [rows[at] for at in kept]
 
-    def _read_refused(self, row: int, line: bytes, records: list[Record], at: int) -> bool:
+    def _read_refused(self, row: int, line: bytes, why: str, records: list[Record], at: int) -> bool:
         """Read a line the strict decoder refused. True if it is an object after all, and now in ``records``."""
         if not line.strip():
             self._dropped["empty"] = self._dropped.get("empty", 0) + 1
@@ -225,18 +219,30 @@ class _Work:
         text = line.decode()
         plain = text.lstrip(MARKS)
         if not plain.startswith("{"):
-            self._read_text(row, text)
+            if not self._refuse(row, line, why):
+                self._read_text(row, text)
             return False
         try:
             members, not_finite = walk(plain)
         except (ValueError, RecursionError):
-            if not self._parse(row, text):
+            if not self._refuse(row, line, why) and not self._parse(row, text):
                 self._note("parse_failed")
                 self._alone.append((row, unparsed(text, self._read_at)))
             return False
         if not_finite:
             self._note("not_json_nan")
         records[at] = members
+        return True
+
+    def _refuse(self, row: int, line: bytes, why: str) -> bool:
+        """Leave a line out that is no object, if the batch wants only those."""
+        batch = self._batch
+        if batch.refused is None:
+            return False
+        batch.refused.append((row, why))
+        batch.counts.accepted -= 1
+        if line != batch.lines[row]:
+            self._noted["invalid_utf8"] -= 1  # only what is kept is noted
         return True
 
     def _read_text(self, row: int, text: str) -> None:

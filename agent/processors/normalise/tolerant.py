@@ -18,6 +18,12 @@ import msgspec
 
 from agent.values import Value
 
+NO_TEXT: Final = "\ufeff\x00"
+"""What may stand before any line without belonging to it."""
+MARKS: Final = NO_TEXT + " \t\r"
+"""What may stand before an object without belonging to it: a byte order mark, and the NULs a truncated file begins
+with."""
+
 Record = dict[str, Value]
 """The members of an object, in the order they were written."""
 
@@ -38,6 +44,11 @@ class Walked(NamedTuple):
 
     members: Record
     not_finite: bool
+
+
+def reason(error: Exception) -> str:
+    """Why ``decode`` or ``walk`` took something for no object."""
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def walk(text: str) -> Walked:

@@ -8,17 +8,20 @@ from typing import NamedTuple
 
 from agent.errors import NoRoom
 from agent.inputs.contract import Input, Stop
+from agent.processors.normalise.normaliser import Normaliser
 from agent.record import Batch
 
 PATIENCE_SECS = 20.0
 
 
 class FakeQueue:
-    """Takes batches while there is room, and lets them wait as long as they can, as the real one does."""
+    """Takes batches while there is room, and lets them wait as long as they can, as the real one does; and before it
+    stands what refuses lines."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
         self.offered = 0
+        self._normaliser = Normaliser()
         self._room = asyncio.Event()
         self._room.set()
 
@@ -38,6 +41,10 @@ class FakeQueue:
                 await self._room.wait()
         except TimeoutError:
             raise NoRoom("full") from None
+        if batch.refused is not None:
+            self._normaliser(batch)
+            bad = {at for at, _ in batch.refused}
+            batch.lines = [line for at, line in enumerate(batch.lines) if at not in bad]
         self.batches.append(batch)
 
     @property

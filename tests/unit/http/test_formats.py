@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from contextlib import suppress
 from typing import Any
 
@@ -153,6 +154,17 @@ def test_cuts_keep_the_limits_of_a_batch() -> None:
             assert cut.end - cut.begin <= MAX_BATCH_BYTES
 
 
+@pytest.mark.parametrize("media", [Media.LINES, Media.JSON, Media.TEXT])
+@pytest.mark.parametrize("check", [True, False])
+def test_what_may_be_one_batch_is_one(media: Media, check: bool) -> None:
+    """When the queue fills up, a body of one batch is taken or turned away; of a larger one a part may be in."""
+    line = b'{"a":"%s"}' % (b"x" * 500)
+    lines = [line] * (MAX_BATCH_BYTES // (len(line) + 1))
+    body = b"[" + b",".join(lines) + b"]" if media is Media.JSON else b"\n".join(lines)
+    (cut,) = cuts_of(body, media, MAX_LINE, Refused(), check=check)
+    assert cut.lines == lines
+
+
 def test_an_array_of_countless_elements_is_taken_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     """All elements at once would take a hundred times the bytes of the body."""
     monkeypatch.setattr(formats, "MAX_ELEMENTS", 10)
@@ -170,3 +182,15 @@ def test_a_body_of_countless_members_is_refused() -> None:
     """Each costs more than the few bytes it is written with."""
     with pytest.raises(Refusal, match="parts"):
         expand(gzip.compress(b"") * (MAX_MEMBERS + 1), "gzip", 1000)
+
+
+@given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate"]), st.integers(0, 240), st.integers(0, 255))
+def test_a_compressed_body_comes_out_as_it_went_in_or_is_refused(
+    body: bytes, encoding: str, at: int, byte: int
+) -> None:
+    """Also when a byte of it was changed on the way: both formats end with a checksum."""
+    sent = bytearray(gzip.compress(body) if encoding == "gzip" else zlib.compress(body))
+    assert expand(bytes(sent), encoding, 200) == body
+    sent[2 + at % (len(sent) - 2)] = byte  # before that, deflate says whether it has one
+    with suppress(Refusal):
+        assert expand(bytes(sent), encoding, 200) == body
