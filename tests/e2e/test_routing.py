@@ -38,7 +38,7 @@ def test_opposite_queries_share_the_records(tmp_path: Path) -> None:
         "inputs": [{"type": "file", "paths": [str(log)]}],
         "outputs": [
             {"type": "local", "path": str(store), "when": "level>=warning"},
-            {"type": "ndjson", "path": str(there), "when": "-level>=warning", "from": "oldest"},
+            {"type": "ndjson", "path": str(there), "max_bytes": "1GiB", "when": "-level>=warning", "from": "oldest"},
         ],
     }
     rng = random.Random(7)

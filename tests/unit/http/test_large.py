@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import NoRoom, QueueError
+from agent.form import Form
 from agent.inputs.contract import Stop
 from agent.inputs.http.answers import Refused
 from agent.inputs.http.config import HttpConfig
@@ -137,7 +138,7 @@ def test_what_is_answered_is_what_the_queue_holds(tmp_path: Path) -> None:
         path = tmp_path / "http.sock"
         processors = (Normaliser(), partial(enrich, identity={}))
         async with open_queue(QueueConfig(path=tmp_path / "queue"), RunId().text) as queue:
-            emit = Pipeline(queue, queue.run).emit_through(processors, "block")
+            emit = Pipeline(queue, queue.run, Form.BULK).emit_through(processors, "block")
             made, stop = HttpInput(HttpConfig(id="in", listen=f"unix:{path}")), Stop()
             task = asyncio.create_task(made.run(emit, stop))
             await until(path.exists)
@@ -160,7 +161,9 @@ def test_a_body_of_nothing_but_nonsense_leaves_nothing_in_the_queue(tmp_path: Pa
         path = tmp_path / "http.sock"
         async with open_queue(QueueConfig(path=tmp_path / "queue"), RunId().text) as queue:
             made, stop = HttpInput(HttpConfig(id="in", listen=f"unix:{path}")), Stop()
-            task = asyncio.create_task(made.run(Pipeline(queue, queue.run).emit_through([Normaliser()], "block"), stop))
+            task = asyncio.create_task(
+                made.run(Pipeline(queue, queue.run, Form.BULK).emit_through([Normaliser()], "block"), stop)
+            )
             await until(path.exists)
             answer = await Running(path, FakeQueue(), stop, task).ask(request(b"nonsense\n" * 50_000, LINES))
             assert (answer.status, json.loads(answer.body)["refused"]) == (400, 50_000)

@@ -52,12 +52,12 @@ def test_what_is_left_is_what_it_would_be_without_the_refused(lines: list[bytes]
     for _ in range(SETTLED if settled and lines else 0):
         normaliser(batch_of(lines[:1] * 300))
     batch = _wanting(lines)
-    ndjson = [part.ndjson for part in render(normaliser(batch), RUN, 1)]
+    ndjson = [part.lines for part in render(normaliser(batch), RUN, 1)]
     assert batch.refused is not None
     refused = [row for row, _ in batch.refused]
     assert refused == sorted(set(refused))
     others = batch_of([line for row, line in enumerate(lines) if row not in refused])
-    assert ndjson == [part.ndjson for part in render(Normaliser()(others), RUN, 1)]
+    assert ndjson == [part.lines for part in render(Normaliser()(others), RUN, 1)]
     assert _counts(batch.counts) == _counts(others.counts)
     assert "parse_failed" not in others.counts.noted
 
