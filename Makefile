@@ -40,7 +40,7 @@ bench: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure beside rsyslog; writes docs/per
 bench-inputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each input: rate, CPU and drops. ONLY="udp tcp" for some.
 	$(BIN)/python -m bench.inputs $(ONLY)
 
-# ONLY="local s3" for some, ROUNDS=5 for five runs of each in turns.
+# ONLY="local s3" for some, ROUNDS=9 for nine runs of each in turns, not three.
 bench-outputs: $(TEST_STAMP) $(RUNTIME)/stamp ## Measure each output: rate and CPU, beside elasticsearch.
 	$(BIN)/python -m bench.outputs $(if $(ROUNDS),--rounds $(ROUNDS)) $(ONLY)
 

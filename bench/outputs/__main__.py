@@ -34,7 +34,7 @@ def peers() -> list[Peer]:
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--records", type=click.IntRange(1, 50_000_000), default=500_000, show_default=True, help="Records each.")
-@click.option("--rounds", type=click.IntRange(1, 99), default=1, show_default=True, help="Runs of each, in turns.")
+@click.option("--rounds", type=click.IntRange(1, 99), default=3, show_default=True, help="Runs of each, in turns.")
 def main(names: tuple[str, ...], records: int, rounds: int) -> None:
     """Measure the outputs NAMES, or all. Ends with status 1 when one does not get every record once."""
     interrupt_on_sigterm()
