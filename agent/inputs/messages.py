@@ -105,7 +105,7 @@ class MessageReader:
     def _syslog(self, message: bytes, facts: Facts, now_ns: int, into: Lines) -> None:
         said = read_syslog(message, self._zone, now_ns)
         if said is not None:
-            self._block(said.message, {**said.places, **facts}, into)
+            self._block(said.message, {**said.places, **facts} if facts else said.places, into)
         elif self._format == "syslog":
             into.note("parse_failed")
             self._block(message.rstrip(b"\0\r\n"), {**facts, **NOT_SYSLOG}, into)

@@ -23,7 +23,7 @@ import msgspec
 
 from agent.processors.normalise.clock import reading_of
 from agent.processors.normalise.levels import SEVERITY, level_of_number
-from agent.processors.normalise.times import MONTHS, Moment, read_text
+from agent.processors.normalise.times import CANONICAL, MONTHS, Moment, read_text
 from agent.values import quote
 
 MAX_PRIORITY: Final = 191
@@ -44,6 +44,7 @@ _TAG: Final = re.compile(rb"(?P<tag>[\w./@+()-]{1,128}+)(?:\[(?P<pid>[\w.-]{1,64
 _TAG_WITH_PID: Final = re.compile(rb"(?P<tag>[\w./@+()-]{1,128}+)\[(?P<pid>\d{1,18})\]:(?: |$)")
 _HOST: Final = re.compile(rb"([\w.:%-]{1,255}+) ")
 _NUMBER: Final = re.compile(rb"\d{1,18}").fullmatch
+_canonical: Final = re.compile(CANONICAL.encode()).fullmatch
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -60,20 +61,23 @@ def read_syslog(data: bytes, zone: tzinfo | None, now_ns: int) -> Said | None:
     found = _PRIORITY.match(data)
     if found is None or (priority := int(found[1])) > MAX_PRIORITY:
         return None
-    rest = data[found.end() :].rstrip(b"\0\r\n")
-    said = (_modern(rest, zone) if rest.startswith(b"1 ") else None) or _old(rest, zone, now_ns)
-    places = {**_of_priority(priority), **said.places}
+    text, begin = data.rstrip(b"\0\r\n"), found.end()
+    said = (_modern(text, begin, priority, zone) if text.startswith(b"1 ", begin) else None) or _old(
+        text[begin:], {**_of_priority(priority)}, zone, now_ns
+    )
     # A header alone says something as well; an empty line would be left out.
-    return Said(said.message if said.message.strip() else data, places)
+    return said if said.message and not said.message.isspace() else Said(data, said.places)
 
 
-def _modern(rest: bytes, zone: tzinfo | None) -> Said | None:
-    found = _MODERN.fullmatch(rest)
+def _modern(text: bytes, begin: int, priority: int, zone: tzinfo | None) -> Said | None:
+    found = _MODERN.fullmatch(text, begin)
     if found is None:
         return None
     when, host, app, process, kind, structured, message = found.groups()
-    places = {**_of_header(host, app, process, kind)}
-    if when != b"-":
+    places = {**_of_header(priority, host, app, process, kind)}
+    if _canonical(when):
+        places["@timestamp"] = b'"%b"' % when
+    elif when != b"-":
         moment = read_text(when.decode("ascii"), zone)
         if moment is None:
             return None
@@ -84,17 +88,16 @@ def _modern(rest: bytes, zone: tzinfo | None) -> Said | None:
 
 
 @lru_cache(maxsize=1024)
-def _of_header(host: bytes, app: bytes, process: bytes, kind: bytes) -> Mapping[str, bytes]:
+def _of_header(priority: int, host: bytes, app: bytes, process: bytes, kind: bytes) -> Mapping[str, bytes]:
     """What a program says the same in every message."""
-    places = {"log.syslog.version": b'"1"'}
+    places = {**_of_priority(priority), "log.syslog.version": b'"1"'}
     _put(places, "log.syslog.hostname", host)
     _put_program(places, app, process)
     _put(places, "log.syslog.msgid", kind)
     return places
 
 
-def _old(rest: bytes, zone: tzinfo | None, now_ns: int) -> Said:
-    places: dict[str, bytes] = {}
+def _old(rest: bytes, places: dict[str, bytes], zone: tzinfo | None, now_ns: int) -> Said:
     timed = _OLD_TIME.match(rest)
     if timed is None:
         return _tagged(places, _TAG_WITH_PID.match(rest), rest)
@@ -165,7 +168,8 @@ def _structured(text: bytes) -> bytes:
             into = elements.setdefault(found[1].decode(errors="replace"), {})
             continue
         name = found[2].decode(errors="replace")
-        value = _ESCAPE.sub(rb"\1", found[3]).decode(errors="replace")
+        written = found[3] if b"\\" not in found[3] else _ESCAPE.sub(rb"\1", found[3])
+        value = written.decode(errors="replace")
         before = into.get(name)
         match before:
             case None:
