@@ -6,15 +6,14 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from agent.form import Form
-from agent.queue.frame import Frame, documents_in, ids_of, inflate
+from agent.queue.frame import Frame, documents_in, ids_of, lines_in
 
 
 class DeliveryBatch:
     """Records of one data stream on their way to one output, in queue order.
 
     ``frames`` are whole frames as they lie on disk (deflated, each ended by a sync flush): an output whose wire is
-    that of their ``form`` can send them as they are. When records were picked out of frames (``subset``) or re-made
+    that of a frame's ``form`` can send it as it is. When records were picked out of frames (``subset``) or re-made
     (``of_documents``) ``frames`` is empty and only ``ids`` and ``documents()`` speak. ``attempt`` counts from 1;
     ``in_doubt`` is True when an earlier attempt had no answer, so some records may have arrived. ``cursor_after``
     is the output's cursor as it will be once the whole batch is delivered, as opaque bytes: an output that has
@@ -58,12 +57,6 @@ class DeliveryBatch:
         """The deflated texts of ``frames``, one each."""
         return self._bodies
 
-    @property
-    def form(self) -> Form | None:
-        """The form of all frames; None when they have several, or there are none."""
-        forms = {frame.form for frame in self.frames}
-        return forms.pop() if len(forms) == 1 else None
-
     def ids(self) -> list[str]:
         """The record ids, in order."""
         if self._ids is None:
@@ -80,10 +73,10 @@ class DeliveryBatch:
         return self._documents
 
     def lines(self) -> bytes:
-        """The documents in that order, each ended by a newline."""
-        if self.form is Form.NDJSON:
-            return b"".join(inflate(frame, body) for frame, body in zip(self.frames, self._bodies, strict=True))
-        return b"\n".join((*self.documents(), b""))
+        """The documents in that order, each ended by a newline. Of frames nothing is kept."""
+        if not self.frames:
+            return b"\n".join((*self.documents(), b""))
+        return b"".join(lines_in(frame, body) for frame, body in zip(self.frames, self._bodies, strict=True))
 
     def tail(self) -> "DeliveryBatch":
         """A batch that ends with the same record and has no more than can be told without inflating."""

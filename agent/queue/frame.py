@@ -173,7 +173,18 @@ def inflate(frame: Frame, body: bytes) -> bytes:
 
 def documents_in(frame: Frame, body: bytes) -> list[bytes]:
     """The documents of a frame, without newlines, in order of their ids. Raises ``Damaged`` as ``inflate`` does."""
-    return documents(frame.form, inflate(frame, body))
+    text = inflate(frame, body)
+    try:
+        return documents(frame.form, text)
+    except ValueError as error:
+        raise Damaged(str(error)) from error
+
+
+def lines_in(frame: Frame, body: bytes) -> bytes:
+    """The same, each ended by a newline."""
+    if frame.form is Form.NDJSON:
+        return inflate(frame, body)
+    return b"\n".join((*documents_in(frame, body), b""))
 
 
 def ids_of(frame: Frame) -> list[str]:

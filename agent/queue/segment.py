@@ -7,7 +7,7 @@ frames behind it, nor a damaged name the file. The header is::
 
     offset  size  field
          0     8  magic     b"modeltl\\n"
-         8     2  version   1
+         8     2  version   2; 1, which is read too, where every body is of bulks
         10     2  zero
         12     4  length    bytes of the msgpack behind this head
         16     4  crc       CRC-32 of bytes 8 to 16 and of the msgpack
@@ -40,7 +40,8 @@ from agent.queue.frame import Damaged, Frame
 from agent.record import Counts, Origin
 
 MAGIC: Final = b"modeltl\n"
-VERSION: Final = 1
+VERSION: Final = 2
+_READ: Final = (1, VERSION)
 SUFFIX: Final = ".seg"
 _HEAD: Final = struct.Struct("<8sHHII")
 _NAME: Final = re.compile(r"([0-9a-f]{16})-([0-9a-f]{4,8})-([0-9a-f]{16})\.seg", re.ASCII)
@@ -115,7 +116,7 @@ def read_header(disk: Disk, handle: int) -> tuple[Header, int]:
     payload = disk.read(handle, length, _HEAD.size)
     if len(payload) < length or isal_zlib.crc32(payload, isal_zlib.crc32(head[8:16])) != crc:
         raise Damaged("header checksum does not hold")
-    if version != VERSION:
+    if version not in _READ:
         raise UnknownVersion(f"segment format version {version} is not known here")
     try:
         return _decode_header(payload), _HEAD.size + length

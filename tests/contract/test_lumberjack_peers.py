@@ -9,7 +9,9 @@ import pytest
 
 from agent.delivery.contract import DeliveryBatch, Outcome
 from agent.errors import CutOff, NoAnswer, Paused, Retryable
+from agent.form import Form
 from agent.outputs.logstash.config import LogstashConfig
+from agent.outputs.logstash.frames import LARGEST_WINDOW
 from agent.outputs.logstash.lumberjack import STRIKES, LumberjackOutput
 from tests.fakes.batches import document, named_batch_of
 from tests.fakes.certificates import Certificates, make_certificates
@@ -51,6 +53,22 @@ def test_every_event_arrives_once(peer: LumberjackServer, compress: bool) -> Non
     """Several windows of several batches over one connection, some waiting behind others."""
     batches = [named_batch_of([document(i) for i in range(5000)], [document(i) for i in range(3)]) for _ in range(4)]
     assert send_all(peer, *batches, compress=compress) == [Outcome()] * 4
+    for batch in batches:
+        assert received(peer, batch) == batch.ids()
+
+
+def test_frames_of_the_queue_arrive_as_they_lie(peer: LumberjackServer) -> None:
+    """Each a window, up to the most that readers take; small ones between them in windows of their own."""
+    batches = [
+        named_batch_of(
+            [b'{"n":%d}' % i for i in range(LARGEST_WINDOW)],
+            [document(1)],
+            [document(i, text="x" * 1000) for i in range(3500)],
+            form=Form.LUMBERJACK,
+        )
+        for _ in range(3)
+    ]
+    assert send_all(peer, *batches) == [Outcome()] * 3
     for batch in batches:
         assert received(peer, batch) == batch.ids()
 

@@ -239,7 +239,7 @@ def _newer_version(path: Path) -> None:
 
     data = bytearray(path.read_bytes())
     length = int.from_bytes(data[12:16], "little")
-    data[8] = 2
+    data[8] += 1
     data[16:20] = zlib.crc32(data[20 : 20 + length], zlib.crc32(data[8:16])).to_bytes(4, "little")
     path.write_bytes(data)
 

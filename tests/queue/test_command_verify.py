@@ -13,7 +13,7 @@ from agent.queue.cursor import Cursor, encode_slot, encode_to_fit
 from agent.queue.disk import RealDisk
 from agent.queue.frame import Frame, Meta, Part, deflate, encode
 from agent.queue.queue import open_queue
-from agent.queue.segment import Header, Name, encode_header
+from agent.queue.segment import VERSION, Header, Name, encode_header
 from agent.queue.verify import Finding, Verified, verify
 from agent.queue.walk import Damage, Missing, Unfinished
 from tests.queue.entries import RUN, entry
@@ -208,15 +208,30 @@ def test_frame_written_wrongly_is_told(
     assert sentence in ran.out
 
 
+def _with_version(path: Path, version: int) -> None:
+    """The same segment, said to be of another version."""
+    data = bytearray(path.read_bytes())
+    end = 20 + int.from_bytes(data[12:16], "little")
+    data[8] = version
+    data[16:20] = isal_zlib.crc32(data[20:end], isal_zlib.crc32(data[8:16])).to_bytes(4, "little")
+    path.write_bytes(data)
+
+
+def test_format_from_before_the_forms_is_read(tmp_path: Path) -> None:
+    """What lay in the queue when modeltail was updated is as good as before."""
+    fill(tmp_path)
+    before = modeltail("queue", "export", "--queue", tmp_path).out
+    for path in segments(tmp_path):
+        assert path.read_bytes()[8] == VERSION
+        _with_version(path, 1)
+    assert modeltail("queue", "verify", "--queue", tmp_path).status == 0
+    assert modeltail("queue", "export", "--queue", tmp_path).out == before
+
+
 def test_newer_format_is_refused_by_name(tmp_path: Path) -> None:
     """A segment of a later modeltail is told as what it is."""
     fill(tmp_path)
-    path = segments(tmp_path)[0]
-    data = bytearray(path.read_bytes())
-    end = 20 + int.from_bytes(data[12:16], "little")
-    data[8] = 3
-    data[16:20] = isal_zlib.crc32(data[20:end], isal_zlib.crc32(data[8:16])).to_bytes(4, "little")
-    path.write_bytes(data)
+    _with_version(segments(tmp_path)[0], 3)
     assert "segment format version 3 is not known here" in modeltail("queue", "verify", "--queue", tmp_path).out
 
 

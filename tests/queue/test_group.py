@@ -5,9 +5,11 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.queue.frame import inflate
+from agent.form import Form
+from agent.queue.frame import documents_in, ids_of, inflate
 from agent.queue.group import ALONE_BYTES, Entry, deflate_large, encode_group
-from agent.record import Counts, Documents
+from agent.record import Counts, Documents, record_id
+from tests.fakes.batches import document, lines_of
 
 SIZES = st.integers(1, 300) | st.integers(ALONE_BYTES - 2, ALONE_BYTES + 2)
 
@@ -35,6 +37,36 @@ def test_deflating_early_changes_no_document(batches: list[tuple[str, int]], def
         numbers = [number for number, (of, _) in enumerate(batches) if of == stream]
         assert parts[stream] == numbers
         assert found[stream] == b"".join(entries[number].documents[0].lines for number in numbers)
+
+
+HOURS = st.sampled_from(["", "2026-11-22T10", "2026-11-22T11"])
+written = st.tuples(st.sampled_from(Form), HOURS, st.lists(SIZES | st.just(2560), min_size=1, max_size=12))
+
+
+@given(st.lists(written, min_size=1, max_size=6), st.integers(0, 63))
+def test_frames_hold_one_form_and_only_an_hour_that_is_all_theirs(
+    batches: list[tuple[Form, str, list[int]]], deflated_early: int
+) -> None:
+    """Whatever was written together: every record is there, in order, numbered through its frame."""
+    entries: list[Entry] = []
+    hours: dict[str, str] = {}
+    records = {form: dict[str, bytes]() for form in Form}
+    for number, (form, hour, sizes) in enumerate(batches):
+        made = {record_id("run", number, i): document(i, pad="x" * size) for i, size in enumerate(sizes)}
+        records[form] |= made
+        hours |= dict.fromkeys(made, hour)
+        documents = Documents("s", number, 0, len(made), lines_of(made.items(), form), form, hour)
+        entries.append(Entry("in", [documents], None, Counts(accepted=len(made))))
+        if deflated_early >> number & 1:
+            deflate_large(entries[-1])
+    found = {form: dict[str, bytes]() for form in Form}
+    for stored in encode_group("run", 0, 0, entries, {}).stored:
+        ids = ids_of(stored.frame)
+        found[stored.frame.form] |= dict(zip(ids, documents_in(stored.frame, stored.body), strict=True))
+        assert not stored.frame.hour or {hours[record] for record in ids} == {stored.frame.hour}
+    assert {form: list(of.items()) for form, of in found.items()} == {
+        form: list(of.items()) for form, of in records.items()
+    }
 
 
 def test_only_large_documents_are_deflated_early() -> None:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -57,10 +57,15 @@ class LumberjackServer:
         return f"127.0.0.1:{self.port}"
 
     def events(self) -> list[Event]:
-        """What it received, in order. A last line that a kill cut short was not acknowledged."""
+        """What it received, in order. It prints only what it could read: a line that is no JSON was cut short by a
+        kill, and not acknowledged."""
         decode = msgspec.json.Decoder(_Document).decode
-        lines = self._log.read_bytes().split(b"\n")[:-1]
-        return [Event(line, decode(line).event.id) for line in lines if line.startswith(b'{"@metadata"')]
+        found = []
+        for line in self._log.read_bytes().split(b"\n"):
+            if line.startswith(b'{"@metadata"'):
+                with suppress(msgspec.DecodeError):
+                    found.append(Event(line, decode(line).event.id))
+        return found
 
 
 @contextmanager

@@ -64,6 +64,9 @@ class ServerProcess:
     def start(self) -> None:
         """Start it and wait until it is ready. Raises ``ServerUnavailable`` with the end of its log if it is not."""
         with self._log.open("ab") as log:
+            if log.tell():
+                log.write(b"\n")  # a line that a kill cut short stays by itself
+                log.flush()
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,

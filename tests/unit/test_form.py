@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from agent.components import form_for
 from agent.delivery.contract import DeliveryBatch
-from agent.form import Form, documents, packed
+from agent.form import Form, check_of, documents, packed
 from agent.outputs import OutputConfig
-from agent.queue.frame import Damaged, Frame, Meta, Part, decode, deflate, encode, flags_of, inflate
+from agent.queue.frame import Damaged, Frame, Meta, Part, decode, deflate, documents_in, encode, flags_of, inflate
 from agent.record import RunId, record_id
 from tests.fakes.batches import batch_of, document, frame_of
 
@@ -38,7 +38,6 @@ def test_batch_of_several_forms_reads_like_any_other(frames: list[list[bytes]], 
     made = [frame_of(run, number, frame, form=of[number]) for number, frame in enumerate(frames)]
     batch = DeliveryBatch("s", [frame for frame, _ in made], [body for _, body in made])
     whole = [document for frame in frames for document in frame]
-    assert batch.form is (of[0] if len({*of[: len(frames)]}) == 1 else None)
     assert batch.lines() == b"".join(document + b"\n" for document in whole)
     assert batch.documents() == whole
 
@@ -82,6 +81,15 @@ def test_what_are_no_event_frames_is_told(text: bytes) -> None:
     """Cut, wrongly numbered, or something else."""
     with pytest.raises(ValueError, match="event frames"):
         documents(Form.LUMBERJACK, text)
+
+
+def test_frame_written_wrongly_is_damage_to_whoever_reads_it() -> None:
+    """Its checksum holds, and still there are no event frames in it."""
+    frame, body = frame_of("run", 1, [document(1)], form=Form.NDJSON)
+    text = inflate(frame, body)
+    frame.flags, frame.raw_check = flags_of(Form.LUMBERJACK, more=False), check_of(Form.LUMBERJACK, text)
+    with pytest.raises(Damaged, match="event frames"):
+        documents_in(frame, body)
 
 
 def test_ids_do_not_depend_on_the_form() -> None:

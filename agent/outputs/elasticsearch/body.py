@@ -5,15 +5,23 @@ from collections.abc import Iterable
 from agent.delivery.contract import DeliveryBatch
 from agent.form import Form
 from agent.outputs.gzip import Piece, gzip_of, gzipped
+from agent.queue.frame import Frame, deflate, documents_in, ids_of
 
 
 def body_of(batch: DeliveryBatch) -> list[bytes]:
     """The gzip member of a batch, as buffers to be sent one behind the other. Compresses only what does not lie in the
-    queue as it is sent."""
-    if batch.form is Form.BULK:
-        frames = zip(batch.frames, batch.bodies, strict=True)
-        return gzip_of(Piece(body, frame.raw_len, frame.raw_check) for frame, body in frames)
-    return [gzipped(bulk_lines(batch.ids(), batch.documents()))]
+    queue as it is sent, and inflates no more than a frame of it at a time."""
+    if not batch.frames:
+        return [gzipped(bulk_lines(batch.ids(), batch.documents()))]
+    return gzip_of(_piece(frame, body) for frame, body in zip(batch.frames, batch.bodies, strict=True))
+
+
+def _piece(frame: Frame, body: bytes) -> Piece:
+    if frame.form is Form.BULK:
+        return Piece(body, frame.raw_len, frame.raw_check)
+    lines = bulk_lines(ids_of(frame), documents_in(frame, body))
+    deflated, crc = deflate(lines)
+    return Piece(deflated, len(lines), crc)
 
 
 def bulk_lines(ids: Iterable[str], documents: Iterable[bytes]) -> bytes:

@@ -12,7 +12,7 @@ from agent.outputs.elasticsearch.body import body_of, bulk_lines
 from agent.outputs.gzip import Piece, gzip_of
 from agent.queue.frame import deflate
 from agent.record import RunId
-from tests.fakes.batches import batch_of
+from tests.fakes.batches import batch_of, frame_of
 
 DOCUMENTS = st.lists(st.binary(max_size=300).map(lambda raw: b'{"x":%s}' % json.dumps(raw.hex()).encode()), max_size=20)
 
@@ -33,6 +33,18 @@ def test_frames_of_bulks_are_sent_as_they_lie() -> None:
     _, first, second, _ = body_of(batch)
     assert first is batch.bodies[0]
     assert second is batch.bodies[1]
+
+
+@given(st.lists(st.tuples(DOCUMENTS, st.sampled_from(Form)), min_size=1, max_size=4))
+def test_body_of_several_forms_has_the_frames_of_bulks_as_they_lie(frames: list[tuple[list[bytes], Form]]) -> None:
+    """After a change of the configuration only what lies there in another form is made anew, in its place."""
+    run = RunId().text
+    made = [frame_of(run, number, documents, form=form) for number, (documents, form) in enumerate(frames)]
+    batch = DeliveryBatch("s", [frame for frame, _ in made], [body for _, body in made])
+    _, *bodies, _ = sent = body_of(batch)
+    assert gzip.decompress(b"".join(sent)) == bulk_lines(batch.ids(), batch.documents())
+    for (frame, body), is_sent in zip(made, bodies, strict=True):
+        assert (is_sent is body) == (frame.form is Form.BULK)
 
 
 def test_a_body_over_four_gibibytes_has_its_length_modulo() -> None:

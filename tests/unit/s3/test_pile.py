@@ -1,5 +1,6 @@
 """Records sorted by run and hour, and what their objects are called."""
 
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -11,8 +12,13 @@ from agent.form import Form
 from agent.outputs.s3.contents import Unreadable, documents_in, ids_in, known
 from agent.outputs.s3.name import Name, Span, file_name, hour_folder, joined, read_hour, read_id, read_name
 from agent.outputs.s3.pile import hour_of, pile_up
+from agent.processors.enrich import enrich
+from agent.processors.normalise import Normaliser, NormaliseSettings
+from agent.processors.normalise.times import CANONICAL
 from agent.record import RunId, record_id
+from agent.render import render
 from tests.fakes.batches import STREAM, batch_of, frame_of
+from tests.unit.normalise.documents import batch_of as read
 
 RUN = RunId(1_763_805_600 * 10**9, bytes(8)).text
 """Began at 2025-11-22T10:00:00Z."""
@@ -73,6 +79,28 @@ def test_whole_frames_and_single_records_make_the_same_objects(
     assert _objects(whole) == _objects(single)
     lines = [(hour, line) for (hour, _), lines in _objects(whole).items() for line in lines]
     assert sorted(lines) == sorted((hour_of(document, RUN), document) for document in whole.documents())
+
+
+times = (
+    st.from_regex(CANONICAL, fullmatch=True)
+    | st.sampled_from([*TIMES, "2026-11-22 10:00:00Z", "2026-11-22T10:00:00,5", "2026-11-22T10:60:00Z"])
+    | st.builds("2026-11-22T10:{:02}:{:02}Z".format, st.integers(0, 70), st.integers(0, 70))
+    | st.integers(10**9, 10**19)
+)
+lines = st.builds(
+    lambda key, time: b'{"%s":%s,"message":"x"}' % (key.encode(), json.dumps(time).encode()),
+    st.sampled_from(["@timestamp", "ts", "message.time", "timestamp"]),
+    times,
+) | times.map(lambda time: f"{time} INFO served".encode())
+
+
+@given(st.lists(lines, min_size=1, max_size=5))
+def test_hour_of_the_queue_is_that_of_each_record(lines: list[bytes]) -> None:
+    """However its time was written: a record goes to the same folder in whatever form it lies."""
+    batch = enrich(Normaliser(NormaliseSettings(timezone="UTC"))(read(lines)), {})
+    for made in render(batch, RUN, 1, form=Form.NDJSON):
+        hours = {hour_of(document, RUN) for document in made.lines.split(b"\n")[:-1]}
+        assert not made.hour or hours == {made.hour}
 
 
 def test_large_frame_of_one_hour_is_taken_as_it_lies() -> None:
