@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.servers.process import ServerProcess, free_port, listens
 
+_SERVER = Path(__file__).with_name("moto_in_turn.py")
 REGION = "eu-central-1"
 KEYS = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "secret-of-the-example"}
 """What an output to AWS needs beside ``endpoint`` and ``region``: any keys will do."""
@@ -25,7 +26,8 @@ class MotoServer(ServerProcess):
     def __init__(self, folder: Path, open_for: int | None = None) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        # Without this folder in its path, where we are `moto`.
+        command = [sys.executable, "-P", str(_SERVER), "-H", "127.0.0.1", "-p", str(port)]
         environment = {} if open_for is None else {"INITIAL_NO_AUTH_ACTION_COUNT": str(open_for)}
         super().__init__(command, lambda: listens(port), folder / "moto.log", environment=environment)
 
