@@ -23,6 +23,7 @@ from agent.delivery.loop import DeliveryLoop
 from agent.delivery.replay import Replay
 from agent.delivery.when import When
 from agent.errors import ConfigError, NoAnswer, Refused, Retryable
+from agent.form import Form
 from agent.ledger import Ledger, make_ledger, read_ledger
 from agent.outputs.local.config import LocalConfig
 from agent.outputs.local.output import LocalOutput
@@ -37,7 +38,7 @@ from agent.queue.span import Span
 from agent.queue.walk import Walk
 from agent.record import Counts, Documents, Origin, RunId, record_id
 from tests.delivery.delivering import QUICK
-from tests.fakes.batches import STREAM, batch_of
+from tests.fakes.batches import STREAM, batch_of, lines_of
 from tests.fakes.output import FakeOutput, Step, TakenThen
 from tests.unit.local.stored import everything, record
 
@@ -95,8 +96,9 @@ class Way:
             for i, level in enumerate(levels)
         }
         self.accepted |= made
-        lines = b"".join(b'{"create":{"_id":"%s"}}\n%s\n' % (r.encode(), d) for r, d in made.items())
-        documents = [Documents(STREAM, self._batch, 0, len(levels), lines)] if levels else []
+        form = Form(self._batch % len(Form))
+        lines = lines_of(made.items(), form)
+        documents = [Documents(STREAM, self._batch, 0, len(levels), lines, form)] if levels else []
         origin = Origin("in", "s", f"{run}/{self._batch}".encode())
         return Entry("in", documents, origin, Counts(len(levels), len(lines)))
 

@@ -21,12 +21,12 @@ from agent.queue.config import QueueConfig
 from agent.queue.cursor import SLOT_BYTES, Cursor, Range, decode_slot, encode_cursor, encode_slot
 from agent.queue.damage import FOLDER
 from agent.queue.disk import RealDisk
-from agent.queue.frame import HEAD, Stored, inflate
+from agent.queue.frame import HEAD, Stored, documents_in
 from agent.queue.queue import Queue, open_queue
 from agent.queue.segment import MAGIC, Name, read_header, scan
 from agent.queue.state import UNKNOWN
 from agent.queue.subscription import Subscription
-from tests.queue.entries import RUN, entry
+from tests.queue.entries import RUN, entry_in_turn
 
 BATCHES, RECORDS, LAST = range(1, 10), 3, 10
 CURSOR = "cursor-out"
@@ -91,7 +91,7 @@ def finish(subscription: Subscription, stored: list[Stored]) -> list[str]:
     found = []
     for s in stored:
         frame = s.frame
-        found += [line.split(b'"')[3].decode() for line in inflate(frame, s.body).split(b"\n")[1:-1:2]]
+        found += [line.split(b'"')[3].decode() for line in documents_in(frame, s.body)]
         done = Range(frame.seq, frame.seq, frame.count, frame.total + frame.count)
         subscription.finish(done, {"delivered": frame.count})
     return found
@@ -106,7 +106,7 @@ async def _make(folder: Path, delivered: int) -> None:
         async with open_queue(_config(folder), RUN) as queue:
             subscription = queue.subscribe("out", from_oldest=False)
             for batch in BATCHES[life * 3 : life * 3 + 3]:
-                await queue.append(entry(batch, RECORDS, position=batch), "block")
+                await queue.append(entry_in_turn(batch, RECORDS, position=batch), "block")
                 await queue.sync()
                 if batch <= delivered:
                     finish(subscription, await subscription.read(1))
@@ -117,7 +117,7 @@ async def _use(folder: Path, delivered: int) -> Outcome:
         async with asyncio.timeout(20), open_queue(_config(folder), RUN) as queue:
             subscription = queue.subscribe("out", from_oldest=False)
             position = int(queue.positions("in").get("s", b"0"))
-            await queue.append(entry(LAST, RECORDS, position=LAST), "block")
+            await queue.append(entry_in_turn(LAST, RECORDS, position=LAST), "block")
             records = await _read_all(queue, subscription)
             live = make_ledger(queue.counts, queue.total, queue.cursors)
     assert [r for r in records if int(r.split("-")[1], 16) == LAST] == records[-RECORDS:]

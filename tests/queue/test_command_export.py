@@ -26,7 +26,7 @@ from agent.queue.walk import Walk, read_cursors
 from agent.record import Counts, Documents, Origin, record_id
 from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.output import FakeOutput
-from tests.queue.entries import RUN, entry, ids
+from tests.queue.entries import RUN, entry, entry_in_turn, ids
 from tests.queue.tool import Ran, config, fill, goods, modeltail, snapshot
 
 STREAM = "modeltail.inference-default"
@@ -121,7 +121,7 @@ def test_export_skips_damage_and_says_so(tmp_path: Path) -> None:
 
 def test_export_stops_quietly_when_nobody_reads_on(tmp_path: Path) -> None:
     """`modeltail queue export | head -1` is no error, and leaves nothing on standard error."""
-    fill(tmp_path, [entry(batch, 300, pad=200) for batch in range(1, 13)])
+    fill(tmp_path, [entry_in_turn(batch, 300, pad=200) for batch in range(1, 13)])
     command = [sys.executable, "-W", "error", "-m", "agent", "queue", "export", "--queue", str(tmp_path)]
     root = str(Path(cli.__file__).parents[1])
     with subprocess.Popen(

@@ -14,7 +14,7 @@ from agent.queue.disk import RealDisk
 from agent.queue.queue import open_queue
 from agent.queue.recovery import recover
 from agent.queue.repair import carry_out, plan
-from tests.queue.entries import RUN, entry
+from tests.queue.entries import RUN, entry, entry_in_turn
 from tests.queue.tool import config, delivered, fill, goods, modeltail, segments, snapshot
 
 
@@ -35,7 +35,7 @@ def _frame_offset(folder: Path, number: int) -> tuple[int, int]:
 def _damaged_queue(folder: Path) -> None:
     """Three segments: a frame hit in the first, the header of the second, the middle of the third; and an unreadable
     cursor beside a good one."""
-    fill(folder, [entry(batch, pad=60, source=f"s{batch}") for batch in range(1, 19)], done=1)
+    fill(folder, [entry_in_turn(batch, pad=60, source=f"s{batch}") for batch in range(1, 19)], done=1)
     assert len(segments(folder)) >= 3
     _damage(folder, 0, _frame_offset(folder, 1)[1] + 60)
     _damage(folder, 1, 30)
@@ -112,7 +112,7 @@ def test_damaged_originals_are_kept(tmp_path: Path) -> None:
 def test_positions_survive_the_repair_of_any_header(tmp_path: Path) -> None:
     """Inputs resume where they were, also when every header is damaged but the first: frames hold positions too."""
     folder = tmp_path / "queue"
-    fill(folder, [entry(batch, pad=60, source=f"s{batch}") for batch in range(1, 13)])
+    fill(folder, [entry_in_turn(batch, pad=60, source=f"s{batch}") for batch in range(1, 13)])
     for index in range(1, len(segments(folder))):
         _damage(folder, index, 30)
     before = recover(RealDisk(), folder).state
@@ -268,7 +268,7 @@ def test_any_damage_is_repaired_without_losing_a_readable_record(
     oldest segment that was moved away whole may count as unknown instead of damaged."""
     root = tmp_path_factory.mktemp("any")
     folder = root / "queue"
-    fill(folder, [entry(batch, pad=60) for batch in range(1, 13)], done=2)
+    fill(folder, [entry_in_turn(batch, pad=60) for batch in range(1, 13)], done=2)
     kinds: list[Callable[[Path, int], object]] = [
         lambda path, at: path.write_bytes(path.read_bytes()[:at] + b"\xa5" + path.read_bytes()[at + 1 :]),
         lambda path, at: path.write_bytes(path.read_bytes()[:at] + bytes(200) + path.read_bytes()[at + 200 :]),

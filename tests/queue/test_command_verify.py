@@ -16,7 +16,7 @@ from agent.queue.queue import open_queue
 from agent.queue.segment import VERSION, Header, Name, encode_header
 from agent.queue.verify import Finding, Verified, verify
 from agent.queue.walk import Damage, Missing, Unfinished
-from tests.queue.entries import RUN, entry
+from tests.queue.entries import RUN, entry, entry_in_turn
 from tests.queue.tool import config, fill, finish, goods, modeltail, segments
 
 
@@ -245,7 +245,7 @@ def test_busy_queue_is_never_called_damaged(tmp_path: Path) -> None:
             batch = 0
             while not looking.done():
                 batch += 1
-                await queue.append(entry(batch, pad=batch % 500), "block")
+                await queue.append(entry_in_turn(batch, pad=batch % 500), "block")
                 for stored in await subscription.read_now(1):
                     finish(subscription, stored.frame)
             for verified, findings in looking.result():

@@ -17,7 +17,7 @@ from agent.queue.recovery import Recovered
 from agent.queue.segment import Name, read_header, scan
 from agent.queue.start import recover_at_start
 from agent.queue.wal import WriteAheadLog
-from tests.queue.entries import RUN, entry
+from tests.queue.entries import RUN, entry, entry_in_turn
 from tests.queue.power import SECTOR, PowerDisk
 
 FOLDER = Path("/queue")
@@ -41,7 +41,7 @@ def _small_queue() -> PowerDisk:
         wal = _wal(disk, recover_at_start(disk, FOLDER))
         for _ in range(frames):
             batch += 1
-            made = entry(batch, RECORDS)
+            made = entry_in_turn(batch, RECORDS)
             made.input = "in" if batch < 6 else "other"
             wal.append([made])
             wal.sync()

@@ -11,7 +11,7 @@ from agent.errors import QueueError
 from agent.ledger import make_ledger, read_ledger
 from agent.queue.config import QueueConfig
 from agent.queue.cursor import Range
-from agent.queue.frame import Stored, inflate
+from agent.queue.frame import Stored, documents_in
 from agent.queue.queue import Queue, open_queue
 from agent.queue.subscription import Subscription
 from tests.queue.entries import RUN, entry, ids
@@ -36,7 +36,7 @@ def _finish(subscription: Subscription, stored: list[Stored]) -> list[str]:
     found = []
     for s in stored:
         frame = s.frame
-        lines = inflate(frame, s.body).split(b"\n")[1:-1:2]
+        lines = documents_in(frame, s.body)
         found += [line.split(b'"')[3].decode() for line in lines]
         subscription.finish(
             Range(frame.seq, frame.seq, frame.count, frame.total + frame.count), {"delivered": frame.count}

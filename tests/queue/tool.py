@@ -11,7 +11,7 @@ from agent import cli
 from agent.queue.config import QueueConfig
 from agent.queue.cursor import Range
 from agent.queue.disk import RealDisk
-from agent.queue.frame import Frame, Stored, inflate
+from agent.queue.frame import Frame, Stored, documents_in
 from agent.queue.group import Entry
 from agent.queue.queue import open_queue
 from agent.queue.subscription import Subscription
@@ -93,7 +93,7 @@ def delivered(folder: Path, output: str = "out") -> tuple[list[str], dict[str, i
             subscription = queue.subscribe(output, from_oldest=True)
             while stored := await subscription.read_now(10**6):
                 for s in stored:
-                    found += [line.split(b'"')[3].decode() for line in inflate(s.frame, s.body).split(b"\n")[1:-1:2]]
+                    found += [line.split(b'"')[3].decode() for line in documents_in(s.frame, s.body)]
                     finish(subscription, s.frame)
             return found, dict(subscription.cursor.counts)
 
