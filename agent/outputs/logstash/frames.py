@@ -28,8 +28,8 @@ WINDOW: Final = 2048
 """Events in a window that we make, at most: as with Beats."""
 
 LARGEST_WINDOW: Final = MAX_BATCH_RECORDS
-"""Events in a window that lies in the queue, at most: what an input read in one go. Readers acknowledge whole windows, so
-they are not to be too large; go-lumber takes no more than 10,000."""
+"""Events in a window that lies in the queue, at most: what an input read in one go. Readers acknowledge whole windows,
+so they are not to be too large; go-lumber takes no more than 10,000."""
 
 KNOCK: Final = b"2W\0\0\0\0"
 """A window of no events."""
