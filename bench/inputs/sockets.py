@@ -108,8 +108,7 @@ def _connection(name: str, encode: Encode, **config: Any) -> Feed:
 
 FEEDS: tuple[Feed, ...] = (
     _udp("udp", _json),
-    # Taking a header apart costs as much as the rest: a burst of two seconds needs more room than by default.
-    _udp("udp-syslog", _syslog, buffer="64MiB"),
+    _udp("udp-syslog", _syslog),
     _udp("udp-gelf", _gelf),
     _udp("udp-flood", _json, rate=float("inf")),
     _connection("tcp", _line, type="tcp", listen="127.0.0.1:0"),

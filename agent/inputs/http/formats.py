@@ -139,7 +139,7 @@ def _json(body: bytes, max_line: int, refused: Refused, check: bool) -> Iterator
     """One object, an array of objects, or objects by line."""
     body = body.strip()
     if body.startswith(b"["):
-        return gathered(fitting(_objects_of_array(body, refused), max_line, refused))
+        return _objects_of_array(body, max_line, refused)
     if b"\n" not in body:
         return _objects_by_line(body, max_line, refused, check)
     try:
@@ -168,22 +168,37 @@ def fitting(lines: Iterable[tuple[int, bytes]], max_line: int, refused: Refused)
             yield line
 
 
-def _objects_of_array(body: bytes, refused: Refused) -> Iterator[tuple[int, bytes]]:
-    """The elements that are objects, each on one line, with their numbers."""
+def _objects_of_array(body: bytes, max_line: int, refused: Refused) -> Iterator[Cut]:
+    """The elements that are objects, each on one line; of a large body about a block at a time."""
     if body.count(b",") <= MAX_ELEMENTS:
         try:
             elements = _elements(on_one_line(body) if b"\n" in body else body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:
-            for number, element in enumerate(elements, start=1):
-                line = bytes(element)
-                if line.startswith(b"{"):
-                    yield number, line
-                else:
-                    refused.add(number, "Expected `object`")
+            blocks = math.ceil(len(body) / BLOCK_BYTES) if len(body) > MAX_BATCH_BYTES else 1
+            step = math.ceil(len(elements) / blocks)
+            for first in range(0, len(elements), max(1, step)):
+                yield from _cuts_of_elements(elements[first : first + step], first + 1, max_line, refused)
             return
-    yield from _elements_one_by_one(body.decode(errors="replace"), refused)
+    numbered = _elements_one_by_one(body.decode(errors="replace"), refused)
+    yield from gathered(fitting(numbered, max_line, refused))
+
+
+def _cuts_of_elements(elements: list[msgspec.Raw], number: int, max_line: int, refused: Refused) -> Iterator[Cut]:
+    lines = list(map(bytes, elements))
+    size = sum(map(len, lines))
+    is_usual = {line[:1] for line in lines} == {b"{"} and len(max(lines, key=len)) <= max_line
+    if is_usual and size <= MAX_BATCH_BYTES and len(lines) <= MAX_BATCH_RECORDS:
+        yield Cut(lines, [], 0, size)
+        return
+    objects = []
+    for at, line in enumerate(lines, start=number):
+        if line.startswith(b"{"):
+            objects.append((at, line))
+        else:
+            refused.add(at, "Expected `object`")
+    yield from gathered(fitting(objects, max_line, refused))
 
 
 def _elements_one_by_one(text: str, refused: Refused) -> Iterator[tuple[int, bytes]]:
