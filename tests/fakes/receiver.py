@@ -42,7 +42,9 @@ class Receiver(HttpFake):
         self.poisoned: set[str] = set()
         self._file = file
         if file is not None and file.exists():
-            for line in file.read_bytes().split(b"\n")[:-1]:  # a torn last line was not answered
+            *whole, torn = file.read_bytes().split(b"\n")
+            os.truncate(file, file.stat().st_size - len(torn))  # what is torn was not answered
+            for line in whole:
                 record, _, document = line.partition(b" ")
                 self.records.append((record.decode(), document))
 
