@@ -52,13 +52,13 @@ def render(
             if len(tables) == 1
             else _render_many(tables, prefix, form, first)
         )
-        hour = hour_of(tables) if form is Form.NDJSON else ""
+        hour = _common_hour(tables) if form is Form.NDJSON else ""
         made += _split(Documents(stream, batch_number, first, count, lines, form, hour), max_bytes)
         first += count
     return made
 
 
-def hour_of(tables: Sequence[Table]) -> str:
+def _common_hour(tables: Sequence[Table]) -> str:
     """The hour, as ``2026-11-22T10``, that every record's time begins with and is in UTC; empty if there is none."""
     hours = set()
     for table in tables:

@@ -209,10 +209,10 @@ class Sink(ThreadingHTTPServer):
         self.cluster = cluster or Cluster()
 
 
-def serve(sink: Sink) -> None:
-    """Serve until standard input ends, so that the sink never outlives the harness, however that ends."""
-    print(sink.server_port, flush=True)
-    threading.Thread(target=sink.serve_forever, daemon=True).start()
+def serve(server: ThreadingHTTPServer) -> None:
+    """Print the port and serve until standard input ends, so that no server outlives the harness, however that ends."""
+    print(server.server_port, flush=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.buffer.read()
 
 

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 from isal import isal_zlib
 
+from agent.queue.frame import Frame, deflate
+
 _HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _FINAL_BLOCK: Final = b"\x03\x00"
 _TRAILER: Final = struct.Struct("<II")
@@ -23,6 +25,17 @@ class Piece(NamedTuple):
     deflated: bytes
     length: int
     crc: int
+
+
+def piece_of(data: bytes) -> Piece:
+    """This as a piece. Releases the interpreter lock while it works."""
+    deflated, crc = deflate(data)
+    return Piece(deflated, len(data), crc)
+
+
+def piece_of_frame(frame: Frame, body: bytes) -> Piece:
+    """A frame as it lies, whose form has a CRC-32 for its check."""
+    return Piece(body, frame.raw_len, frame.raw_check)
 
 
 def gzipped(data: bytes) -> bytes:

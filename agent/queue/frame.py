@@ -42,6 +42,8 @@ MORE: Final = 1
 _FORM_SHIFT: Final = 1
 _FORM_MASK: Final = 3
 _FORMS: Final = {int(form): form for form in Form}
+ALONE_BYTES: Final = 64 * 1024
+"""Documents of this many bytes are worth a frame of their own: with others they would hardly become smaller."""
 MAX_META_BYTES: Final = 64 * 1024**2
 MAX_BODY_BYTES: Final = 1024**3
 
@@ -95,6 +97,11 @@ class Frame(msgspec.Struct):
     def stream(self) -> str:
         """The data stream of the records, without the type: ``modeltail.inference-default``."""
         return self.meta.stream
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the records would become smaller, compressed with others."""
+        return self.raw_len < ALONE_BYTES
 
     @property
     def hour(self) -> str:

@@ -4,13 +4,11 @@ import msgspec
 
 from agent.form import Form, packed
 from agent.queue import frame as frames
-from agent.queue.frame import Frame, Meta, Part, Stored, flags_of
+from agent.queue.frame import ALONE_BYTES, Frame, Meta, Part, Stored, flags_of
 from agent.record import Counts, Documents, Origin
 
 FRAME_BYTES = 4 * 1024**2
 """Documents of one data stream are cut into frames of about this many bytes, uncompressed."""
-ALONE_BYTES = 64 * 1024
-"""Documents of this many bytes are worth a frame of their own: with others they would hardly become smaller."""
 
 
 class Entry(msgspec.Struct):

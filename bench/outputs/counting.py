@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.outputs.peer import Other
-from bench.sink import REQUEST_ID, Handler
+from bench.sink import REQUEST_ID, Handler, serve
 
 _GZIP: Final = b"\x1f\x8b"
 _EMPTY_LIST: Final = b'<?xml version="1.0"?><ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>'
@@ -176,13 +176,5 @@ def served(module: str, folder: Path) -> Iterator[int]:
         process.communicate()
 
 
-def main() -> None:
-    """Serve until standard input ends."""
-    server = Server()
-    print(server.server_port, flush=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdin.buffer.read()
-
-
 if __name__ == "__main__":
-    main()
+    serve(Server())

@@ -9,7 +9,6 @@ gives what it has.
 
 import base64
 import json
-import sys
 import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.outputs.counting import served
-from bench.sink import Handler
+from bench.sink import Handler, serve
 from tests.servers.event_source import Record
 
 NAME: Final = "records"
@@ -82,13 +81,5 @@ def in_stream(address: str) -> list[Record]:
         return [{**record, "Data": base64.b64decode(record["Data"])} for record in json.load(answer)]
 
 
-def main() -> None:
-    """Serve until standard input ends."""
-    server = Stream()
-    print(server.server_port, flush=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdin.buffer.read()
-
-
 if __name__ == "__main__":
-    main()
+    serve(Stream())

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.form import Form
-from agent.queue.frame import documents_in, ids_of, inflate
-from agent.queue.group import ALONE_BYTES, Entry, deflate_large, encode_group
+from agent.queue.frame import ALONE_BYTES, documents_in, ids_of, inflate
+from agent.queue.group import Entry, deflate_large, encode_group
 from agent.record import Counts, Documents, record_id
 from tests.fakes.batches import document, lines_of
 

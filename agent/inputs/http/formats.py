@@ -4,7 +4,7 @@ Lines come in cuts within the limits of a batch, and no more of a body is taken 
 should be a JSON object and is none is refused, by number; ``NaN``, control characters in strings and the like, which
 the normaliser reads, are no reason. Values keep the text they were written with.
 
-To look whether a line is an object takes half as long as to read it. Where that is allowed, the lines of a large body
+To look whether a line is an object is a good part of reading it. Where that is allowed, the lines of a large body
 are left ``Unchecked``: the normaliser, who finds out anyway, refuses what is none.
 """
 
@@ -69,10 +69,14 @@ def gathered(lines: Iterable[bytes]) -> Iterator[Cut]:
         yield Cut(held, [], 0, size)
 
 
+def _blocks(body: bytes) -> int:
+    """In how many parts a body is taken apart: what may be one batch is one, and so whole in the queue or not."""
+    return math.ceil(len(body) / BLOCK_BYTES) if len(body) > MAX_BATCH_BYTES else 1
+
+
 def _split(body: bytes, max_line: int) -> Iterator[Cut]:
-    """As a file's lines, about a block at a time, and as much each time; but what may be one batch is one, and so whole
-    in the queue or not."""
-    blocks = math.ceil(len(body) / BLOCK_BYTES) if len(body) > MAX_BATCH_BYTES else 1
+    """As a file's lines, about a block at a time, and as much each time."""
+    blocks = _blocks(body)
     start = 0
     while start < len(body):
         at_least = math.ceil((len(body) - start) / blocks)
@@ -176,8 +180,7 @@ def _objects_of_array(body: bytes, max_line: int, refused: Refused) -> Iterator[
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:
-            blocks = math.ceil(len(body) / BLOCK_BYTES) if len(body) > MAX_BATCH_BYTES else 1
-            step = math.ceil(len(elements) / blocks)
+            step = math.ceil(len(elements) / _blocks(body))
             for first in range(0, len(elements), max(1, step)):
                 yield from _cuts_of_elements(elements[first : first + step], first + 1, max_line, refused)
             return

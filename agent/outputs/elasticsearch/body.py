@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from agent.delivery.contract import DeliveryBatch
 from agent.form import Form
-from agent.outputs.gzip import Piece, gzip_of, gzipped
-from agent.queue.frame import Frame, deflate, documents_in, ids_of
+from agent.outputs.gzip import Piece, gzip_of, gzipped, piece_of, piece_of_frame
+from agent.queue.frame import Frame, documents_in, ids_of
 
 
 def body_of(batch: DeliveryBatch) -> list[bytes]:
@@ -18,10 +18,8 @@ def body_of(batch: DeliveryBatch) -> list[bytes]:
 
 def _piece(frame: Frame, body: bytes) -> Piece:
     if frame.form is Form.BULK:
-        return Piece(body, frame.raw_len, frame.raw_check)
-    lines = bulk_lines(ids_of(frame), documents_in(frame, body))
-    deflated, crc = deflate(lines)
-    return Piece(deflated, len(lines), crc)
+        return piece_of_frame(frame, body)
+    return piece_of(bulk_lines(ids_of(frame), documents_in(frame, body)))
 
 
 def bulk_lines(ids: Iterable[str], documents: Iterable[bytes]) -> bytes:

@@ -39,9 +39,6 @@ STRIKES: Final = 8
 work, before the record is pointed at. The delivery loop asks for two more of them. A Logstash that restarts breaks one
 or two."""
 
-SMALL_BYTES: Final = 64 * 1024
-"""A frame of less goes into a window with its neighbours."""
-
 
 class _Window(NamedTuple):
     """``records`` are in it. ``last`` is a batch that ends with its last record."""
@@ -173,7 +170,7 @@ def _windows(batch: DeliveryBatch, *, compress: bool) -> Iterator[_Window]:
 
 
 def _is_window(frame: Frame) -> bool:
-    return frame.form is Form.LUMBERJACK and frame.raw_len >= SMALL_BYTES and frame.count <= LARGEST_WINDOW
+    return frame.form is Form.LUMBERJACK and not frame.is_small and frame.count <= LARGEST_WINDOW
 
 
 def _made(stream: str, ids: list[str], documents: list[bytes], *, compress: bool) -> _Window:

@@ -18,13 +18,11 @@ from typing import Final
 
 from agent.delivery.contract import DeliveryBatch
 from agent.form import Form, documents
-from agent.outputs.gzip import Piece, gzip_of
+from agent.outputs.gzip import Piece, gzip_of, piece_of, piece_of_frame
 from agent.outputs.s3.name import HOUR_CHARS, Span, read_id
-from agent.queue.frame import Frame, deflate, inflate
+from agent.queue.frame import Frame, inflate
 
 _FLUSH_BYTES: Final = 512 * 1024
-_SMALL_BYTES: Final = 64 * 1024
-"""A frame of less would be larger compressed by itself than with its neighbours."""
 _RUN_MILLIS_DIGITS: Final = 12
 
 _first_time: Final = re.compile(rb'[^\n]*\n\{"@timestamp":"(\d{4}-\d\d-\d\dT\d\d):').match
@@ -40,16 +38,19 @@ class Pile:
         self.run = run
         self.hour = hour
         self.spans: list[Span] = []
-        self.count = 0
         self._compresses = compresses
         self._lines: list[bytes] = []
         self._waiting = 0
         self._pieces: list[Piece] = []
 
+    @property
+    def count(self) -> int:
+        """How many records it has."""
+        return sum(span.records for span in self.spans)
+
     def add(self, lines: bytes, spans: Sequence[Span]) -> None:
         """Add documents, each ended by a newline, and whose they are."""
         self.spans += spans
-        self.count += sum(span.records for span in spans)
         self._lines.append(lines)
         self._waiting += len(lines)
         if self._compresses and self._waiting >= _FLUSH_BYTES:
@@ -58,15 +59,12 @@ class Pile:
     def add_compressed(self, piece: Piece, spans: Sequence[Span]) -> None:
         """Add documents as they lie in the queue, to a pile that compresses."""
         self.spans += spans
-        self.count += sum(span.records for span in spans)
         self._flush()
         self._pieces.append(piece)
 
     def _flush(self) -> None:
         if self._lines:
-            lines = b"".join(self._lines)
-            deflated, crc = deflate(lines)
-            self._pieces.append(Piece(deflated, len(lines), crc))
+            self._pieces.append(piece_of(b"".join(self._lines)))
             self._lines.clear()
             self._waiting = 0
 
@@ -98,9 +96,8 @@ def pile_up(batch: DeliveryBatch, compresses: bool) -> list[Pile]:
         return list(piles.values())
     for frame, body in zip(batch.frames, batch.bodies, strict=True):
         spans = [Span(part.batch, part.first, part.count) for part in frame.parts]
-        if compresses and frame.form is Form.NDJSON and frame.hour and frame.raw_len >= _SMALL_BYTES:
-            piece = Piece(body, frame.raw_len, frame.raw_check)
-            pile(frame.run, frame.hour).add_compressed(piece, spans)
+        if compresses and frame.form is Form.NDJSON and frame.hour and not frame.is_small:
+            pile(frame.run, frame.hour).add_compressed(piece_of_frame(frame, body), spans)
             continue
         text = inflate(frame, body)
         hour, lines = _in_one_hour(frame, text)
